@@ -266,8 +266,9 @@ def introduction(plan: argparse.Namespace) -> str:
         f"client is `lalmesh bench`, {plan.publishers} publishers of such a stream each, or one publisher whose stream `lalmesh "
         f"delay` plays twice, looking at every unit. {plan.rounds} rounds of "
         f"{plan.seconds:g} s each, median, and the slowest session and the latest client of all; processor time of both is of the "
-        "same seconds, once all have come. The client is light enough for one machine with the server if it takes no more than "
-        "that. `late` is how late messages were sent, or players looked at, for want of processor."
+        "same seconds, once all have come. `lalmesh bench` is light enough for one machine with the server if it takes no more "
+        f"than that, `lalmesh delay` if it takes {MOST_DELAY_PERCENT:g}% of a core at most. `late` is how late messages were sent, "
+        "or players looked at, for want of processor."
     )
 
 

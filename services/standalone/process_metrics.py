@@ -14,6 +14,7 @@ from prometheus_client.registry import Collector
 
 from lalmesh.runtime.certificate import end_of
 from lalmesh.runtime.log_setup import dropped_lines
+from services.standalone.heap import heap_used_bytes
 
 _THREADS = Path("/proc/self/task")  #: Linux: those of libraries too
 
@@ -37,6 +38,9 @@ class ProcessMetrics(Collector):
         )
         yield GaugeMetricFamily("lalmesh_tasks", "Tasks of the event loop of this process.", len(_tasks()))
         yield GaugeMetricFamily("lalmesh_python_blocks", "Pieces of memory that Python has given out.", sys.getallocatedblocks())
+        if (heap_bytes := heap_used_bytes()) is not None:
+            text = "Bytes in use of the C library's heap: what libraries hold, and Python of what is large."
+            yield GaugeMetricFamily("lalmesh_heap_used_bytes", text, heap_bytes)
         text = "Lines of the log that were dropped, as what it is written to did not take them."
         yield CounterMetricFamily("lalmesh_log_lines_dropped", text, dropped_lines())
         if _THREADS.exists():

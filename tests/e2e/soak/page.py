@@ -21,7 +21,7 @@ PAGE = Path(__file__).resolve().parents[3] / "docs" / "soak.md"
 FOLDER = PAGE.parent / "soak"
 SHOWN_FAULTS = 40
 CURVE_POINTS = 400  #: of a curve at most
-UNITS = {"rss_bytes": (MIB, "MiB"), "redis_bytes": (MIB, "MiB")}
+UNITS = {"rss_bytes": (MIB, "MiB"), "lalmesh_heap_used_bytes": (MIB, "MiB"), "redis_bytes": (MIB, "MiB")}
 #: what is drawn: file, value, title, axis
 DRAWN = (
     ("memory", "rss_bytes", "Memory of each process", "resident, MiB"),
@@ -60,11 +60,13 @@ for. Those of the crowd throw away what comes: none may be closed or stand still
 That anything of the above never happens is a fault, too.
 
 All processes are sampled every few seconds. *Growth* is what a value has grown by in the second half of the run, surely: the
-lower end of the interval in which its slope (Theil and Sen) is with a confidence of 99%, times that half; more than *matters* is
-a fault. Nodes remember the last 400 streams here (`cluster.remembered_num`), so that all of these are there before the second
-half. At the end all leave: sessions, publications, groups, relays, claims, ports, segments in memory, events and deliveries have
-to be 0, and no process may hold more descriptors, tasks, threads, timers or objects of a type of ours than when all had left
-after warming up, but for the few that pools keep and as many as a cache has room for.
+lower end of the interval in which its slope (Theil and Sen) is with a confidence of 99%, times that half; more than *matters*
+is a fault. What is held shows in Python's objects and blocks, and in what is in use of the heap (`lalmesh_heap_used_bytes`);
+resident memory is what the highest peak so far has needed, and so may grow by more. Nodes remember the last 400 streams here
+(`cluster.remembered_num`), so that all of these are there before the second half. At the end all leave: sessions,
+publications, groups, relays, claims, ports, segments in memory, events and deliveries have to be 0, and no process may hold
+more descriptors, tasks, threads, timers or objects of a type of ours than when all had left after warming up, but for the few
+that pools keep and as many as a cache has room for.
 """
 
 

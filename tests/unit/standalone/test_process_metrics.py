@@ -4,6 +4,7 @@ import asyncio
 import logging
 from pathlib import Path
 
+import pytest
 from prometheus_client import CollectorRegistry
 from support.certificates import self_signed
 
@@ -65,3 +66,16 @@ def test_lines_that_a_log_has_dropped_are_counted() -> None:
     finally:
         logging.getLogger().removeHandler(writer)
         writer.close()
+
+
+def test_what_is_in_use_of_the_heap_is_told() -> None:
+    registry = CollectorRegistry()
+    registry.register(ProcessMetrics(""))
+    before = registry.get_sample_value("lalmesh_heap_used_bytes")
+    if before is None:
+        pytest.skip("this C library does not tell")
+    kept = [bytes(100_000) for _ in range(100)]  # each too small to be mapped by itself, too large for Python's own pools
+    after = registry.get_sample_value("lalmesh_heap_used_bytes") or 0
+    assert after - before == pytest.approx(100 * len(kept[0]), rel=0.2)
+    kept.clear()
+    assert (registry.get_sample_value("lalmesh_heap_used_bytes") or 0) < after - 5_000_000
