@@ -51,8 +51,10 @@ def judge(
             continue
         answered, what = asked.of(label_of(streams)), f"playlists of {streams} streams"
         failed = sum(each.reloads.failed for each in answered) if answered else None
+        missed = sum(each.reloads.missed for each in answered) if answered else None
         slowest = min((each.reloads.per_s for each in answered), default=None)
         judged.append(Judged(what=f"{what}: that failed", found=failed, bar=0))
+        judged.append(Judged(what=f"{what}: that a player never had", found=missed, bar=0))
         rate = Judged(what=f"{what}: answered in the slowest round", found=slowest, bar=plan.per_s, unit="a second", at_least=True)
         judged.append(rate)
     return judged

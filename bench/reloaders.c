@@ -57,15 +57,18 @@ static void ask(struct player *one) {
                      one->stream->path, one->number, one->part, *one->session ? "&" : "", one->session, one->port);
     if (send(one->fd, request, n, MSG_NOSIGNAL) != n) failed++;
 }
-/* What comes after the playlist `body`: one part more. */
+/* What comes after the playlist `body`: one part more. That a segment is whole is nothing new where its parts are listed: the part
+ * behind its last one is the first of the next segment. */
 static void following(const char *body, long *number, int *part) {
     const char *line = strstr(body, "#EXT-X-MEDIA-SEQUENCE:");
+    int whole = 0; /* parts of the segment before */
     *number = line ? atol(line + 22) : 0;
     *part = 0;
     for (line = body; line; line = strchr(line, '\n'), line = line ? line + 1 : NULL) {
-        if (!strncmp(line, "#EXTINF:", 8)) { ++*number; *part = 0; }
+        if (!strncmp(line, "#EXTINF:", 8)) { ++*number; whole = *part; *part = 0; }
         else if (!strncmp(line, "#EXT-X-PART:", 12)) ++*part;
     }
+    if (!*part && whole) { --*number; *part = whole; }
 }
 /* A whole playlist: when others had it, and what is asked for next. One that was not waited for has failed. */
 static void had(struct player *one, char *body, int size, double now) {
