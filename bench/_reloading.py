@@ -194,6 +194,6 @@ def introduction(plan: argparse.Namespace, samples: Sequence[Sample]) -> str:
         f"{made_per_s:.2f} parts a second are made of a stream, as its playlist lists them, so there are as many players as ask "
         f"for {plan.per_s:g} playlists a second, and {SPARE - 1:.0%} more. How long a playlist takes counts from when anybody had "
         "it, one player of each stream at the hls node itself among them; `missed` are playlists with a part more that a player "
-        f"never had, because there was the next one when it was answered. {plan.rounds} rounds of {plan.seconds:g} s each, median, and the worst of "
-        "all; the edge has a core to itself."
+        f"never had, because there was the next one when it was answered. {plan.rounds} rounds of {plan.seconds:g} s each, "
+        "median, and the worst of all; the edge has a core to itself."
     )
