@@ -14,7 +14,7 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from bench import _plots
 from bench._plots import Plot
@@ -165,9 +165,16 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join([line(head), line(rule), *(line(row) for row in rows)])
 
 
-def tables(text: str) -> list[dict[str, object]]:
-    """Those that `table` made of a text: head and rows, cells as they are printed."""
-    found: list[dict[str, object]] = []
+class Table(TypedDict):
+    """One, cells as they are printed."""
+
+    head: list[str]
+    rows: list[list[str]]
+
+
+def tables(text: str) -> list[Table]:
+    """Those that `table` made of a text."""
+    found: list[Table] = []
     for block in re.findall(r"(?:^\|.*(?:\n|\Z))+", text, re.M):
         head, _, *rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in block.splitlines()]
         found.append({"head": head, "rows": rows})

@@ -36,7 +36,7 @@ LIMITS = (
 )
 
 Sample: TypeAlias = "Rates | _failover.Sample | _deciding.Idle"  #: of a part, in one round
-S = TypeVar("S", bound="Rates | _failover.Sample | _deciding.Idle")
+S = TypeVar("S", bound="Sample")
 
 RATE_HEAD = ["question", "a second", "lowest-highest", "us each", "% of a core"]
 REPORT_HEAD = [

@@ -120,8 +120,8 @@ def arguments() -> argparse.Namespace:
 
 def measure(plan: argparse.Namespace, full: int, folder: Path, stack: ExitStack) -> _routing.Found:
     """With so many full edges, once."""
-    shape = {"edges": plan.edges, "per_s": plan.per_s, "change_s": plan.seconds, "calm_s": plan.calm_s, "pin": plan.pin}
-    return _routing.measure(_routing.Plan(full=full, **shape), folder)
+    whole = _routing.Plan(edges=plan.edges, full=full, per_s=plan.per_s, change_s=plan.seconds, calm_s=plan.calm_s, pin=plan.pin)
+    return _routing.measure(whole, folder)
 
 
 def main() -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench._report import PAGE as MEASURED
-from bench._report import ROOT, table
+from bench._report import ROOT, table, tables
 from lalmesh.runtime.marked import with_marked
 
 PAGE = ROOT / "docs" / "sizing.md"
@@ -63,16 +63,8 @@ def sections(text: str) -> dict[str, Section]:
 
 
 def _rows(body: str) -> Iterator[Row]:
-    head: list[str] = []
-    for line in body.splitlines():
-        if not line.startswith("|"):
-            head = []
-            continue
-        cells = [cell.strip() for cell in line.strip("|").split("|")]
-        if not head:
-            head = cells
-        elif not set(cells[-1]) <= set("-:"):
-            yield dict(zip(head, cells, strict=True))
+    for found in tables(body):
+        yield from (dict(zip(found["head"], row, strict=True)) for row in found["rows"])
 
 
 def number(row: Row, column: str) -> float:

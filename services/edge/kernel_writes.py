@@ -84,10 +84,8 @@ class KernelWrites:
         while count:
             told: int = self._call(self._get_events, self._context, count, count, self._events_address, 0)
             if told < 0:
-                error, self._context = (
-                    _error(),
-                    0,
-                )  # what it has not told must not be taken for another block's: nothing goes this way
+                error = _error()
+                self._context = 0  # what it has not told must not be taken for another block's: nothing goes this way any more
                 raise error
             events = self._events[: told * _EVENT_WORDS]
             results = events[_RESULT_WORD::_EVENT_WORDS]

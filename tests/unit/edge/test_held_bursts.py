@@ -2,26 +2,14 @@
 
 from __future__ import annotations
 
-import socket
-from typing import cast
-
 import pytest
+from support.stuck_player import StuckPlayer
 
-from services.edge.feed import PlayerFeed
 from services.edge.held_bursts import HeldBursts
 
 
-class Player:
-    """Takes nothing of what waits for it until it is told to."""
-
-    def __init__(self, *, has_socket: bool = True, keeps_objects: bool = True) -> None:
-        self.waiting = 1
-        own = cast(socket.socket, object()) if has_socket else None
-        self.feed = PlayerFeed(lambda _data: None, lambda: self.waiting, lambda _reason: None, own, keeps_objects=keeps_objects)
-
-
 def test_what_many_are_given_before_the_next_block_is_held_once() -> None:
-    held, burst, players = HeldBursts(100), bytes(60), [Player() for _ in range(5)]
+    held, burst, players = HeldBursts(100), bytes(60), [StuckPlayer(has_socket=True) for _ in range(5)]
     assert all(held.begin(player.feed, burst) for player in players)
     for player in players:
         assert held.size_bytes == 60
@@ -35,20 +23,20 @@ def test_where_a_player_has_no_socket_or_a_transport_that_puts_together_it_has_a
     has_socket: bool, keeps_objects: bool
 ) -> None:
     held, burst = HeldBursts(100), bytes(60)
-    assert held.begin(Player(has_socket=has_socket, keeps_objects=keeps_objects).feed, burst)
-    assert not held.has_room(Player(has_socket=has_socket, keeps_objects=keeps_objects).feed, burst)
-    assert not held.begin(Player().feed, burst)
+    assert held.begin(StuckPlayer(has_socket=has_socket, keeps_objects=keeps_objects).feed, burst)
+    assert not held.has_room(StuckPlayer(has_socket=has_socket, keeps_objects=keeps_objects).feed, burst)
+    assert not held.begin(StuckPlayer(has_socket=True).feed, burst)
     assert (held.size_bytes, held.refused) == (60, 1)
 
 
 def test_there_is_room_for_one_alone_whatever_its_cache_may_have() -> None:
     held = HeldBursts(100)
-    assert held.begin(Player().feed, bytes(101))
-    assert not held.begin(Player().feed, bytes(1))
+    assert held.begin(StuckPlayer(has_socket=True).feed, bytes(101))
+    assert not held.begin(StuckPlayer(has_socket=True).feed, bytes(1))
 
 
 def test_what_waits_for_a_player_that_has_left_is_held_until_its_connection_is_gone() -> None:
-    held, player = HeldBursts(100), Player(has_socket=False)
+    held, player = HeldBursts(100), StuckPlayer(has_socket=False)
     held.begin(player.feed, bytes(60))
     player.feed.release()
     held.sweep()
@@ -59,7 +47,7 @@ def test_what_waits_for_a_player_that_has_left_is_held_until_its_connection_is_g
 
 
 def test_who_has_not_taken_what_it_was_given_gets_no_more() -> None:
-    held, player = HeldBursts(100), Player()
+    held, player = HeldBursts(100), StuckPlayer(has_socket=True)
     assert held.begin(player.feed, bytes(60))
     assert not held.begin(player.feed, bytes(30))
     player.waiting = 0

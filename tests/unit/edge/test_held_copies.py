@@ -2,24 +2,13 @@
 
 from __future__ import annotations
 
-import socket
-from typing import cast
+from support.stuck_player import StuckPlayer
 
-from services.edge.feed import PlayerFeed
 from services.edge.held_copies import EMPTY_LOOKS, HeldCopies
 
 
-class Player:
-    """Takes nothing of what waits for it until it is told to."""
-
-    def __init__(self, *, has_socket: bool = False, keeps_objects: bool = True) -> None:
-        self.waiting = 1
-        own = cast(socket.socket, object()) if has_socket else None
-        self.feed = PlayerFeed(lambda _data: None, lambda: self.waiting, lambda _reason: None, own, keeps_objects=keeps_objects)
-
-
 def test_there_is_one_bound_for_all_who_have_copies() -> None:
-    held, first, second = HeldCopies(100), Player(), Player(has_socket=True, keeps_objects=False)
+    held, first, second = HeldCopies(100), StuckPlayer(has_socket=False), StuckPlayer(has_socket=True, keeps_objects=False)
     assert held.begin(first.feed, 60)
     assert not held.begin(second.feed, 50)
     assert held.begin(second.feed, 40)
@@ -27,13 +16,13 @@ def test_there_is_one_bound_for_all_who_have_copies() -> None:
 
 
 def test_what_others_share_is_not_counted() -> None:
-    held, player = HeldCopies(100), Player(has_socket=True)
+    held, player = HeldCopies(100), StuckPlayer(has_socket=True)
     assert all(held.begin(player.feed, 60) for _ in range(9))
     assert held.size_bytes == 0
 
 
 def test_what_is_handed_on_counts_until_what_came_after_it_is() -> None:
-    held, player = HeldCopies(100), Player()
+    held, player = HeldCopies(100), StuckPlayer(has_socket=False)
     held.begin(player.feed, 60)
     assert held.handed_bytes(player.feed) == 0
     held.drained(player.feed)
@@ -45,7 +34,7 @@ def test_what_is_handed_on_counts_until_what_came_after_it_is() -> None:
 
 
 def test_where_nothing_waits_for_a_while_all_has_gone() -> None:
-    held, player = HeldCopies(100), Player()
+    held, player = HeldCopies(100), StuckPlayer(has_socket=False)
     held.begin(player.feed, 60)
     held.sweep()
     player.waiting = 0
@@ -62,7 +51,7 @@ def test_where_nothing_waits_for_a_while_all_has_gone() -> None:
 
 
 def test_what_waits_for_a_player_that_has_left_is_held_until_its_connection_is_gone() -> None:
-    held, player = HeldCopies(100), Player()
+    held, player = HeldCopies(100), StuckPlayer(has_socket=False)
     held.begin(player.feed, 60)
     player.feed.release()
     for _ in range(EMPTY_LOOKS):
