@@ -5,23 +5,27 @@ SHELL := /bin/bash
 MAKEFLAGS += --no-print-directory
 
 BIN := .venv/bin
-PLOTS = $(BIN)/python -c 'import matplotlib' 2>/dev/null || \
-    $(BIN)/python -m pip --disable-pip-version-check --quiet install --constraint constraints.txt --group bench </dev/null
+BENCH_GROUP = $(BIN)/python -m pip --disable-pip-version-check --quiet install --constraint constraints.txt --group bench </dev/null
+PLOTS = $(BIN)/python -c 'import matplotlib' 2>/dev/null || $(BENCH_GROUP)
+SPY = test -x $(BIN)/py-spy || $(BENCH_GROUP)
 PYTHON_FILES := lalmesh services tests bench tools
 export PYTHONPATH := $(CURDIR)/tests:$(CURDIR)
 unexport PYTHONDONTWRITEBYTECODE  # the tests start hundreds of processes: none should have to compile what another has
 
 INTEGRATION_JOBS ?= 6  # more than the cores: these wait most of the time
 E2E_JOBS ?= 5  # likewise: with four, a fourth of two cores has nothing to do; with six, a process takes long to start
-# What loses datagrams, or members, where others have the processor.
+# What loses datagrams, members or playlists, or stands still, where others have the processor.
 BY_THE_CLOCK := tests/integration/rtp/test_rtp_ffmpeg.py tests/integration/scheduler/test_flooded.py \
-    tests/e2e/test_load.py tests/e2e/test_rtsp_loss.py tests/e2e/test_rtsp_camera.py tests/e2e/test_rtsp_gstreamer.py tests/e2e/browser
+    tests/e2e/test_load.py tests/e2e/test_load_programs.py tests/e2e/test_rtsp_loss.py tests/e2e/test_rtsp_camera.py \
+    tests/e2e/test_rtsp_gstreamer.py tests/e2e/browser
+# Whose players may not stand still while a node or the store fails: two of these at a time take a third of the processors.
+UNINTERRUPTED := tests/e2e/test_hls_cluster.py tests/e2e/test_hls_storage.py tests/e2e/test_hls_full_disk.py
 FUZZ_S ?= 60
 SEEDS ?= 20000
 MINUTES ?= 120
 ARGS ?=
 
-.PHONY: help setup run test check unit sim integration e2e chaos soak browser bench proto format fuzz dist image lock docs site clean
+.PHONY: help setup run test check unit sim integration e2e uninterrupted chaos soak browser bench proto format fuzz dist image lock docs site clean
 
 help: ## list the commands
 	@echo 'make COMMAND, where COMMAND is one of'
@@ -52,7 +56,11 @@ integration: setup ## tests against real peers: etcd, nginx, node-media-server
 
 e2e: setup ## end-to-end tests with real publishers and players; ARGS='-k name' to choose
 	@tools/install-system-packages.sh test
-	@$(BIN)/pytest -n $(E2E_JOBS) --dist loadfile --no-loadscope-reorder --durations 10 tests/e2e $(addprefix --ignore ,tests/e2e/chaos tests/e2e/soak $(BY_THE_CLOCK)) $(ARGS)
+	@$(BIN)/pytest -n $(E2E_JOBS) --dist loadfile --no-loadscope-reorder --durations 10 tests/e2e $(addprefix --ignore ,tests/e2e/chaos tests/e2e/soak $(BY_THE_CLOCK) $(UNINTERRUPTED)) $(ARGS)
+
+uninterrupted: setup ## end-to-end tests of players that may not stand still while something fails, two at a time
+	@tools/install-system-packages.sh test
+	@$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder --durations 3 $(UNINTERRUPTED) $(ARGS)
 
 chaos: setup ## kill, cut off and stop what a cluster is made of, as root; SHORT=1 as `make test` does, ARGS='--only kill'
 	@tools/install-system-packages.sh test
@@ -70,11 +78,13 @@ browser: setup ## those that go by the clock, and so have the machine to themsel
 bench: setup ## measure everything and say which bars are met: `make bench`, `make bench fanout publish`, ARGS='--rounds 1'
 	@tools/install-system-packages.sh bench
 	@$(if $(findstring --report,$(ARGS)),$(PLOTS),:)
+	@$(if $(if $(BENCHES),$(filter profile,$(BENCHES)),all),$(SPY),:)
 	@$(BIN)/python -m bench.suite $(BENCHES) $(ARGS)
 
 bench-%: setup
 	@tools/install-system-packages.sh bench
 	@$(if $(findstring --report,$(ARGS)),$(PLOTS),:)
+	@$(if $(filter profile,$*),$(SPY),:)
 	@$(BIN)/python -m bench.$* $(ARGS)
 
 # `make bench fanout`: the words after `bench` are names of benchmarks, not targets to build.

@@ -3,7 +3,7 @@
 #
 #   tools/install-system-packages.sh [--list] GROUP...
 #
-# Groups: python (what `make setup` needs), test (`make test`), bench (the peers that `make bench` compares with).
+# Groups: python (what `make setup` needs), test (`make test`), bench (what `make bench` compares and counts with).
 # --list only prints what is missing. Works as root or through sudo; otherwise it says what to install by hand.
 # No service is started: the tests run their own nginx, etcd, Redis and Prometheus, as children on free ports.
 set -euo pipefail
@@ -21,7 +21,7 @@ packages() {
             ;;
         bench)
             echo 'gcc=cc libc6-dev iproute2=ss ffmpeg=ffmpeg nginx=nginx libnginx-mod-rtmp nodejs=node npm=npm'
-            echo 'wrk=wrk etcd-server=etcd etcd-client=etcdctl'
+            echo 'wrk=wrk etcd-server=etcd etcd-client=etcdctl strace=strace'
             ;;
         *)
             echo "unknown group: $1 (python, test, bench)" >&2

@@ -57,6 +57,7 @@ step "quick checks and unit tests, properties with more examples" env CI=1 make 
 step "2,000 simulated schedules of faults" make sim SEEDS=2000
 step "integration tests" make integration
 step "end-to-end tests" make e2e
+step "end-to-end tests of players that may not stand still" make uninterrupted
 if .venv/bin/python -c 'import sys; sys.path.insert(0, "tests"); from support.netns import can_make_namespaces; sys.exit(not can_make_namespaces())'
 then
     step "chaos: 5 kills, and 20 s without anybody who decides" make chaos SHORT=1

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from lalmesh.amf._amf3 import Amf3Reader, serialize_amf3
-from lalmesh.amf._values import MAX_DEPTH, UNDEFINED, AmfDate, AmfValue, Cursor, EcmaArray, TypedObject, Undefined, Xml
+from lalmesh.amf._values import MAX_DEPTH, MAX_VALUES, UNDEFINED, AmfDate, AmfValue, Cursor, EcmaArray, TypedObject, Undefined, Xml
 from lalmesh.errors import LocalProtocolError, RemoteProtocolError
 
 NUMBER, BOOLEAN, STRING, OBJECT = 0x00, 0x01, 0x02, 0x03
@@ -25,26 +25,28 @@ _END = bytes((0, 0, OBJECT_END))
 _Held = TypeVar("_Held")
 
 
-def parse_amf0(data: bytes) -> list[AmfValue]:
+def parse_amf0(data: bytes, *, max_values: int = MAX_VALUES) -> list[AmfValue]:
     """Give the values that `data` holds, one after the other.
 
     Args:
-        data: any number of AMF 0 values, at most `MAX_VALUES` with all that they hold.
+        data: any number of AMF 0 values.
+        max_values: how many there may be with all that they hold; and there may be no more than bytes, what references repeat
+            counted each time.
 
     Raises:
         RemoteProtocolError: a value is cut off or has a marker that is reserved; a reference to nothing.
-        LimitExceeded: past `MAX_DEPTH`, `MAX_VALUES`, `MAX_TEXT_BYTES` or `MAX_NAME_BYTES`.
+        LimitExceeded: past `MAX_DEPTH`, `max_values`, `MAX_TEXT_BYTES` or `MAX_NAME_BYTES`.
     Source: AMF 0 §2; a missing end of the last ECMA array is forgiven.
     """
-    reader = Amf0Reader(data)
+    reader = Amf0Reader(data, max_values)
     values: list[AmfValue] = []
     while not reader.cursor.at_end:
         values.append(reader.value())
     return values
 
 
-def parse_amf3_message(body: bytes) -> list[AmfValue]:
-    """Give the values of an RTMP message of the AMF 3 kind (type 15 data, type 17 command).
+def parse_amf3_message(body: bytes, *, max_values: int = MAX_VALUES) -> list[AmfValue]:
+    """Give the values of an RTMP message of the AMF 3 kind (type 15 data, type 17 command), at most `max_values` of them.
 
     Its body is one format byte, 0, and AMF 0 values, each of which may switch to AMF 3. Some clients leave the byte out.
 
@@ -52,7 +54,7 @@ def parse_amf3_message(body: bytes) -> list[AmfValue]:
         RemoteProtocolError, LimitExceeded: as `parse_amf0` and `parse_amf3`.
     Source: RTMP 1.0 §7.1.1; AMF 0 §3.1
     """
-    return parse_amf0(body[1:] if body[:1] == b"\x00" else body)
+    return parse_amf0(body[1:] if body[:1] == b"\x00" else body, max_values=max_values)
 
 
 def serialize_amf0(*values: AmfValue) -> bytes:
@@ -73,9 +75,9 @@ class Amf0Reader:
 
     __slots__ = ("_amf3", "_complex", "_replaying", "cursor")
 
-    def __init__(self, data: bytes) -> None:
-        """Start at the first byte of `data`."""
-        self.cursor = Cursor(data)
+    def __init__(self, data: bytes, max_values: int = MAX_VALUES) -> None:
+        """Start at the first byte of `data`, which may hold `max_values`."""
+        self.cursor = Cursor(data, max_values)
         self._amf3: Amf3Reader | None = None
         self._complex: list[int] = []  # where each value that can be referred to begins, in the order of appearance
         self._replaying = False

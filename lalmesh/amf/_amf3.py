@@ -48,7 +48,7 @@ def parse_amf3(data: bytes) -> list[AmfValue]:
     """Give the AMF 3 values that `data` holds, one after the other; they share their tables of references.
 
     Args:
-        data: any number of AMF 3 values, at most `MAX_VALUES` with all that they hold.
+        data: any number of AMF 3 values, at most `MAX_VALUES` with all that they hold, and no more than bytes.
 
     Raises:
         RemoteProtocolError: a value is cut off, of a kind that is not accepted, or a reference to nothing.

@@ -81,14 +81,18 @@ AmfValue: TypeAlias = Union[  # noqa: UP007  (the names in quotes are not define
 class Cursor:
     """A position in bytes from outside, and what may still be taken from them."""
 
-    __slots__ = ("_depth", "_text_left", "_values_left", "at", "data")
+    __slots__ = ("_depth", "_max_values", "_text_left", "_values_left", "at", "data")
 
-    def __init__(self, data: bytes) -> None:
-        """Start at the first byte of `data`, with nothing spent."""
+    def __init__(self, data: bytes, max_values: int = MAX_VALUES) -> None:
+        """Start at the first byte of `data`, with nothing spent.
+
+        At most `max_values` may be taken, and no more than there are bytes: a value has one at least, and what references repeat
+        is to cost no more than what is sent.
+        """
         self.data = data
         self.at = 0
         self._depth = 0
-        self._values_left = MAX_VALUES
+        self._max_values = self._values_left = min(max_values, len(data) + 1)  # one is begun where the bytes end too early
         self._text_left = MAX_TEXT_BYTES
 
     @property
@@ -146,7 +150,7 @@ class Cursor:
         """Note one more value."""
         self._values_left -= 1
         if self._values_left < 0:
-            raise LimitExceeded("AMF value count", MAX_VALUES + 1, MAX_VALUES, at=self.at)
+            raise LimitExceeded("AMF value count", self._max_values + 1, self._max_values, at=self.at)
 
     def descend(self) -> None:
         """Enter a value that holds others; `ascend` leaves it."""

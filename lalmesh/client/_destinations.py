@@ -9,12 +9,14 @@ import asyncio
 import errno
 import socket
 from collections.abc import Callable, Container, Iterable
-from ipaddress import IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from typing import Any, Final
 
 from lalmesh.client._options import ClientOptions
 
 LOOPBACK: Final = {4: "127.0.0.1", 6: "::1"}  #: by version
+
+NAT64: Final = IPv6Network("64:ff9b::/96")  #: the prefix that all may use; one of an operator's own is in `relay.deny` if anywhere
 
 AddressInfo = tuple[int | socket.AddressFamily, int | socket.SocketKind, int, str, tuple[Any, ...]]
 
@@ -80,14 +82,24 @@ def make_socket(info: AddressInfo, denied: Container[str]) -> socket.socket:
 
 
 def is_denied(address: str, denied: Container[str]) -> bool:
-    """Whether nothing may be sent to `address`; systems take the unspecified one for their own machine's, so it is as that is."""
+    """Whether nothing may be sent to `address`; systems take the unspecified one for their own machine's, so it is as that is.
+
+    An address of IPv6 from which a router on the way makes one of IPv4 is denied with that.
+    """
     try:
         found = ip_address(address)
     except ValueError:  # a name, which nothing is sent to
         return False
     if isinstance(found, IPv6Address) and found.ipv4_mapped is not None:
         found = found.ipv4_mapped
+    if isinstance(found, IPv6Address) and (led_to := _led_to(found)) is not None and str(led_to) in denied:
+        return True
     return address in denied or (found.is_unspecified and LOOPBACK[found.version] in denied)
+
+
+def _led_to(address: IPv6Address) -> IPv4Address | None:
+    """The address of IPv4 that what is sent to `address` reaches, by NAT64 (RFC 6052 §2.1) or 6to4 (RFC 3056 §2)."""
+    return IPv4Address(int(address) & 0xFFFFFFFF) if address in NAT64 else address.sixtofour
 
 
 def socket_factory(options: ClientOptions) -> Callable[[AddressInfo], socket.socket]:

@@ -208,6 +208,8 @@ class RtspLink(ClientLink):
         if self._media.untaken_bytes > MAX_QUEUED_BYTES:
             self._pause_reading()
             self._ways.pause()
+        with suppress(ConnectionFailed):  # it has ended then: a server that asks without end has to take what it is answered
+            self._check_unsent()
         self._schedule()
 
     def _schedule(self) -> None:

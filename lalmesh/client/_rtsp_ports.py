@@ -147,13 +147,20 @@ class UdpPair:
             return
         if not self._unsent:
             self._writable.clear()
-            self._loop.add_writer(sock, self._send_kept)
+            self._wait_for(sock)
         self._unsent.append((sock, packet))
+
+    def _wait_for(self, sock: socket.socket) -> None:
+        """Go on once `sock` takes more, whose packet is the first that waits; the other may take more all the time."""
+        self._loop.remove_writer(self._rtcp if sock is self._rtp else self._rtp)
+        self._loop.add_writer(sock, self._send_kept)
 
     def _send_kept(self) -> None:
         while self._unsent and self._sent(*self._unsent[0]):
             self._unsent.popleft()
-        if not self._unsent:
+        if self._unsent:
+            self._wait_for(self._unsent[0][0])
+        else:
             self._forget_unsent()
 
     def _forget_unsent(self) -> None:

@@ -7,6 +7,7 @@ what is in the packets is shared by all.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final, TypeAlias
@@ -17,13 +18,15 @@ from lalmesh.protocol.rtp import Run, join_runs
 from lalmesh.protocol.rtsp import Pair, serialize_frame, serialize_frame_header
 from lalmesh.remux._packager import Parts
 from lalmesh.remux._rtp import RtpBurst, RtpStream
-from lalmesh.remux._rtp_description import rtp_tracks
 from lalmesh.remux._websocket import close_message
 
 Channels: TypeAlias = tuple[Pair | None, ...]  #: by track index: those of RTP and RTCP; None: the track is not played
 First: TypeAlias = dict[int, tuple[int, int]]  #: by track index: sequence number and RTP timestamp of its first packet
 
+MAX_FIRST_FRAMES: Final = 8192  #: that are looked at for the first packet of each track: more than the largest picture has
+
 _PREFIX_BYTES: Final = 4
+_NUMBER_AND_TIME: Final = struct.Struct(">HI")  # of an RTP packet, behind two bytes (RFC 3550 §5.1)
 _MASK, _SIZE_16, _SIZE_64 = 0x80, 126, 127  # of a WebSocket message (RFC 6455 §5.2)
 
 
@@ -126,7 +129,7 @@ class InterleavedPackager:
 
     def left_out(self, tracks: TrackSet) -> tuple[Track, ...]:
         """The tracks that RTP cannot carry."""
-        carried = rtp_tracks(tracks)
+        carried = self._stream.carried(tracks)
         return tuple(track for track in tracks.tracks if track.codec is not Codec.SCRIPT and track not in carried)
 
     def accepts(self, old: TrackSet, new: TrackSet) -> bool:
@@ -134,20 +137,23 @@ class InterleavedPackager:
         return self._stream.describes(new)
 
     def first_packets(self, burst: bytes) -> First:
-        """The first packet of each track in what a player gets first, where there is one."""
+        """The first packet of each track in what a player gets first, among its first `MAX_FIRST_FRAMES` frames."""
         first: First = {}
-        for data in self._whole_frames(burst):
-            for channel, packet in split_frames(data):
-                index = self._indices.get(channel)
+        left = MAX_FIRST_FRAMES
+        for at, end in self._whole_frames(burst):
+            while at < end and left:
+                index = self._indices.get(burst[at + 1])
                 if index is not None and index not in first:
-                    first[index] = int.from_bytes(packet[2:4], "big"), int.from_bytes(packet[4:8], "big")
+                    first[index] = _NUMBER_AND_TIME.unpack_from(burst, at + _PREFIX_BYTES + 2)
                     if len(first) == len(self._indices):
                         return first
+                at += _PREFIX_BYTES + (burst[at + 2] << 8 | burst[at + 3])
+                left -= 1
         return first
 
-    def _whole_frames(self, written: bytes) -> Iterator[bytes]:
-        """The frames in what was written."""
-        yield written
+    def _whole_frames(self, written: bytes) -> Iterator[tuple[int, int]]:
+        """Where frames begin and end in what was written."""
+        yield 0, len(written)
 
 
 class WebSocketInterleavedPackager(InterleavedPackager):
@@ -165,8 +171,8 @@ class WebSocketInterleavedPackager(InterleavedPackager):
         parts.append(b"")
         return close_message(parts, at, super().end(tracks, dts, parts))
 
-    def _whole_frames(self, written: bytes) -> Iterator[bytes]:
-        """What is in the messages, which are whole and unmasked (RFC 6455 §5.2)."""
+    def _whole_frames(self, written: bytes) -> Iterator[tuple[int, int]]:
+        """Those in the messages, which are whole and unmasked (RFC 6455 §5.2)."""
         at = 0
         while at < len(written):
             said = written[at + 1]
@@ -175,7 +181,7 @@ class WebSocketInterleavedPackager(InterleavedPackager):
             extended = {_SIZE_16: 2, _SIZE_64: 8}.get(said, 0)
             begin = at + 2 + extended
             at = begin + (int.from_bytes(written[at + 2 : begin], "big") if extended else said)
-            yield written[begin:at]
+            yield begin, at
 
 
 def plain_channels(stream: RtpStream) -> Channels:

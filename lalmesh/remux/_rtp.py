@@ -19,7 +19,7 @@ from lalmesh.remux._rtp_description import (
     DescriptionLine,
     carried_tracks,
     description_lines,
-    rtp_session,
+    session_description,
     told_of,
 )
 
@@ -56,14 +56,16 @@ class RtpStream:
         Raises:
             UnsupportedError: RTP can carry none of them.
         """
-        carried = carried_tracks(tracks)
+        self._looked_at: tuple[TrackSet, list[CarriedTrack]] = (tracks, carried_tracks(tracks))  # the newest that was asked for
+        carried = self._looked_at[1]
         if not carried:
             codecs = ", ".join(track.codec.value for track in tracks.tracks if track.kind is not Kind.DATA)
             raise UnsupportedError(f"{codecs or 'a stream without tracks'} in RTP")
         lines = description_lines(carried)
         self.controls = [line.media.control for line in lines]  #: control URLs of the tracks of the description
         self._session_id = int.from_bytes(random_bytes(4), "big")
-        self.sdp = self.description(tracks)  #: as it was in the beginning
+        self.sdp = session_description(lines, self._session_id)  #: as it was in the beginning
+        self._described = tracks, self.sdp  # likewise
         self._cname = random_bytes(8).hex()
         self._told = told_of(carried)
         self._wall_clock = _StreamClock()
@@ -79,11 +81,23 @@ class RtpStream:
 
     def describes(self, tracks: TrackSet) -> bool:
         """Whether `tracks` can be played under the description that players have."""
-        return self._told == told_of(carried_tracks(tracks))
+        return self._told == told_of(self._carried(tracks))
+
+    def carried(self, tracks: TrackSet) -> tuple[Track, ...]:
+        """Those of `tracks` that RTP can carry."""
+        return tuple(track for track, _ in self._carried(tracks))
 
     def description(self, tracks: TrackSet) -> bytes:
         """What players are told: the description of `tracks`, which this stream describes, with their newest parameter sets."""
-        return rtp_session(tracks, session_id=self._session_id)[0]
+        if self._described[0] is not tracks:
+            self._described = tracks, session_description(description_lines(self._carried(tracks)), self._session_id)
+        return self._described[1]
+
+    def _carried(self, tracks: TrackSet) -> list[CarriedTrack]:
+        """Worked out once for each set: every DESCRIBE and every PLAY asks, and a publisher says how much there is to read."""
+        if self._looked_at[0] is not tracks:
+            self._looked_at = tracks, carried_tracks(tracks)
+        return self._looked_at[1]
 
     def ssrc(self, track_index: int) -> int:
         """The synchronization source of a track of the description, 32 bits."""

@@ -30,8 +30,7 @@ def rtp_session(tracks: TrackSet, *, session_id: int = 1) -> tuple[bytes, list[s
         session_id: names the stream in its description.
     """
     lines = description_lines(carried_tracks(tracks))
-    session = build_session([line.media for line in lines], session_id=session_id)
-    return session.serialize(), [line.media.control for line in lines]
+    return session_description(lines, session_id), [line.media.control for line in lines]
 
 
 @dataclass(slots=True, frozen=True)
@@ -58,6 +57,11 @@ def _format(track: Track) -> PayloadFormat | None:
     except (UnsupportedError, RemoteProtocolError):
         return None
     return PayloadFormat(said.encoding_name, said.clock_rate_hz, said.channels, said.parameters) if said else None
+
+
+def session_description(lines: Sequence[DescriptionLine], session_id: int) -> bytes:
+    """The description of tracks."""
+    return build_session([line.media for line in lines], session_id=session_id).serialize()
 
 
 def told_of(carried: Sequence[CarriedTrack]) -> list[tuple[object, ...]]:

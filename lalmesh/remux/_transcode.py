@@ -13,6 +13,7 @@ AAC frames  |----------1024----------|-------...
 
 from __future__ import annotations
 
+import functools
 import importlib
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -39,6 +40,7 @@ _DECODERS = {Codec.PCMA: "pcm_alaw", Codec.PCMU: "pcm_mulaw"}
 _LAYOUTS = {1: "mono", 2: "stereo"}
 
 
+@functools.cache  # an import that fails is tried anew each time, and this is asked with every run of units
 def can_transcode() -> bool:
     """Whether the extra is there. The first call loads PyAV, which takes some 0.1 s: ask when there is something to transcode."""
     try:

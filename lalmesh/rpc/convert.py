@@ -220,8 +220,8 @@ def parse_track(message: media_pb2.Track) -> Track:
     )
 
 
-def serialize_track(track: Track) -> media_pb2.Track:
-    """One track as a message."""
+def serialize_track(track: Track, *, is_whole: bool = True) -> media_pb2.Track:
+    """One track as a message; without what only decoders need, which may be 400 KB of a stream, where it is not to be whole."""
     rate = track.frame_rate or Fraction(0)
     if max(rate.numerator, rate.denominator) > MAX_UINT32:  # a rate that no display knows: better none than no stream
         rate = Fraction(0)
@@ -229,7 +229,7 @@ def serialize_track(track: Track) -> media_pb2.Track:
         track_id=track.track_id,
         version=track.version,
         codec=_CODECS[track.codec],
-        configuration=track.configuration,
+        configuration=track.configuration if is_whole else b"",
         width=track.width,
         height=track.height,
         frame_rate_numerator=rate.numerator,
@@ -238,7 +238,7 @@ def serialize_track(track: Track) -> media_pb2.Track:
         profile=track.profile,
         sample_rate_hz=track.sample_rate_hz,
         channels=track.channels,
-        video_metadata=track.video_metadata,
+        video_metadata=track.video_metadata if is_whole else b"",
     )
 
 
@@ -255,6 +255,6 @@ def parse_track_set(message: media_pb2.TrackSet) -> TrackSet:
     return TrackSet(tracks, message.version)
 
 
-def serialize_track_set(tracks: TrackSet) -> media_pb2.TrackSet:
-    """All tracks of a stream as a message."""
-    return media_pb2.TrackSet(version=tracks.version, tracks=[serialize_track(track) for track in tracks.tracks])
+def serialize_track_set(tracks: TrackSet, *, is_whole: bool = True) -> media_pb2.TrackSet:
+    """All tracks of a stream as a message, see `serialize_track`."""
+    return media_pb2.TrackSet(version=tracks.version, tracks=[serialize_track(track, is_whole=is_whole) for track in tracks.tracks])

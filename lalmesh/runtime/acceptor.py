@@ -2,8 +2,9 @@
 
 Plain ports leave that to the loop. Where balancers say in a PROXY header whose connections they hand on, the header is taken off
 here, before TLS begins, and so that nothing of what the client sent is touched: whoever serves the connection gets the client's
-address and, from the socket itself, the client's first byte. Where TLS is spoken, who comes too often is sent away here too: a
-handshake costs eight times what else there is to begin a connection.
+address and, from the socket itself, the client's first byte. Where TLS is spoken, who is on the blacklist, has all connections that
+an address may have, or comes too often is sent away here too: a handshake costs eight times what else there is to begin one, and a
+client that does not go on with it keeps a place for `handshake_timeout_s`.
 """
 
 from __future__ import annotations
@@ -12,9 +13,10 @@ import asyncio
 import logging
 import socket
 import ssl
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Coroutine
 from dataclasses import replace
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from lalmesh.errors import RemoteProtocolError
 from lalmesh.runtime.addresses import host_port
@@ -54,7 +56,8 @@ class Acceptor:
         self._loop = asyncio.get_running_loop()
         self._server: asyncio.Server | None = None
         self._sockets: list[socket.socket] = []
-        self._beginning: set[asyncio.Task[None]] = set()
+        self._beginning: dict[asyncio.Task[None], str] = {}  # with the address that it is one of, empty: not known, or of a proxy
+        self._by_address: Counter[str] = Counter()  # of those
 
     async def start(self, host: str, port: int, *, is_shared: bool = False) -> int:
         """Listen on `host` and `port` (0: a free one). Gives the port.
@@ -153,26 +156,58 @@ class Acceptor:
         if len(self._beginning) >= self._admission.limits.connections:
             self._admission.count_refused(LIMIT)
             sock.close()
-            return
-        task = self._loop.create_task(self._begin(sock, remote))
-        self._beginning.add(task)
-        task.add_done_callback(self._beginning.discard)
+        elif self._takes_headers and self._admission.limits.proxies.trusts(remote.address):
+            self._start(self._begin_by_proxy(sock, remote), "")
+        elif self._turns_away(remote):
+            sock.close()
+        else:
+            self._start(self._begin(sock, remote), remote.address)
 
-    async def _begin(self, sock: socket.socket, remote: Remote) -> None:
-        """Bring a connection to where its protocol begins."""
-        listener = self._admission.name
+    def _start(self, work: Coroutine[Any, Any, None], address: str) -> None:
+        task = self._loop.create_task(work)
+        self._beginning[task] = ""
+        self._count(task, address)
+        task.add_done_callback(self._began)
+
+    def _count(self, task: asyncio.Task[None], address: str) -> None:
+        """The connection is one of `address`; those of trusted proxies are nobody's."""
+        if address and not self._admission.limits.proxies.trusts(address):
+            self._beginning[task] = address
+            self._by_address[address] += 1
+
+    def _began(self, task: asyncio.Task[None]) -> None:
+        address = self._beginning.pop(task)
+        if address:
+            self._by_address[address] -= 1
+            if not self._by_address[address]:
+                del self._by_address[address]
+
+    def _turns_away(self, client: Remote) -> bool:
+        """Whether `client` gets no handshake; without TLS it is told why in the words of its protocol."""
+        return self._tls is not None and self._admission.turns_away(client.address, self._by_address[client.address])
+
+    async def _begin_by_proxy(self, sock: socket.socket, remote: Remote) -> None:
+        """Hear from a balancer whose connection it is, and begin with it."""
         try:
-            client = await self._introduced(sock, remote)
+            client = await self._introduced(sock)
         except BaseException as error:
             sock.close()
             if not isinstance(error, RemoteProtocolError | OSError):
                 raise
             self._admission.count_refused(PROXY_HEADER)
-            log.warning("connection refused: %s", error, extra={"listener": listener, "peer": remote.peer})
+            log.warning("connection refused: %s", error, extra={"listener": self._admission.name, "peer": remote.peer})
             return
-        if self._tls is not None and self._comes_too_often(client):
+        client = replace(client if client is not None else remote, is_handed_on=True)
+        if self._turns_away(client):
             sock.close()
             return
+        task = asyncio.current_task()
+        assert task is not None
+        self._count(task, client.address)
+        await self._begin(sock, client)
+
+    async def _begin(self, sock: socket.socket, client: Remote) -> None:
+        """Bring a connection to where its protocol begins."""
         timeout_s = self._admission.limits.handshake_timeout_s if self._tls is not None else None
         try:
             await self._loop.connect_accepted_socket(
@@ -181,25 +216,22 @@ class Acceptor:
         except OSError as error:  # of TLS too; it closes the socket
             is_late = isinstance(error, ConnectionAbortedError)
             self._admission.count_refused(TIMEOUT if is_late else HANDSHAKE)
-            log.debug("no handshake: %s", error, extra={"listener": listener, "peer": client.peer})
+            log.debug("no handshake: %s", error, extra={"listener": self._admission.name, "peer": client.peer})
 
-    async def _introduced(self, sock: socket.socket, remote: Remote) -> Remote:
-        """Whose connection it is.
+    async def _introduced(self, sock: socket.socket) -> Remote | None:
+        """Whose connection it is that a balancer hands on; None: its own.
 
         Raises:
-            RemoteProtocolError: it is of a balancer that does not say so in time.
+            RemoteProtocolError: it does not say so in time.
             OSError: the connection is gone.
         """
-        if not self._takes_headers or not self._admission.limits.proxies.trusts(remote.address):
-            return remote
         limit_s = self._admission.limits.handshake_timeout_s
         try:
             async with asyncio.timeout(limit_s):
                 source = await self._source(sock)
         except TimeoutError:
             raise RemoteProtocolError(f"no PROXY header within {limit_s:g} s", section="PROXY §2") from None
-        named = remote if source is None else Remote(source[0], host_port(*source))
-        return replace(named, is_handed_on=True)
+        return None if source is None else Remote(source[0], host_port(*source))
 
     async def _source(self, sock: socket.socket) -> tuple[str, int] | None:
         reader = ProxyHeaderReader()
@@ -221,10 +253,6 @@ class Acceptor:
             await ready
         finally:
             self._loop.remove_reader(sock)
-
-    def _comes_too_often(self, client: Remote) -> bool:
-        admission = self._admission
-        return not admission.limits.proxies.trusts(client.address) and admission.comes_too_often(client.address)
 
 
 def _again(sock: socket.socket) -> socket.socket:

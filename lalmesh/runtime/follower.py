@@ -169,8 +169,13 @@ class Follower:
             if self._locating is not None:
                 self._locating.cancel()
 
+    @property
+    def location(self) -> Location | None:
+        """Where the stream is followed, or was said to be where that is higher; None: nobody has said."""
+        return self._core.known(self._stream)
+
     def moved(self, location: Location) -> None:
-        """The scheduler says where the stream is now."""
+        """The scheduler says where the stream is now; or, while none answers, whoever else knows where it was."""
         self.handle(Told(location))
 
     # what subscriptions call

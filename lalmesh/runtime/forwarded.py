@@ -129,9 +129,10 @@ def parse_node(text: str) -> tuple[str, int] | None:
     return str(address), int(port) if port.isascii() and port.isdigit() and len(port) <= len("65535") else 0
 
 
-_TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
-#: one pair and what follows it (RFC 7239 §4). Interop: some leave out the quotes that colons and brackets need
-_PAIR: Final = re.compile(rf'[ \t]*(?:({_TOKEN})=("(?:[^"\\]|\\.)*"|[^\s",;]*))?[ \t]*([,;]|$)')
+_TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]++"
+#: one pair and what follows it (RFC 7239 §4). Interop: some leave out the quotes that colons and brackets need. What has matched is
+#: not tried again with less of it: the blanks of a client's line could be shared out in as many ways as there are of them
+_PAIR: Final = re.compile(rf'[ \t]*+(?:({_TOKEN})=("(?:[^"\\]|\\.)*+"|[^\s",;]*+))?+[ \t]*+([,;]|$)')
 
 
 def parse_forwarded(line: str) -> list[dict[str, str]]:

@@ -15,16 +15,22 @@ from lalmesh.runtime.cors import CorsPolicy
 from lalmesh.runtime.http_port import HttpPort, reading_app
 from lalmesh.runtime.listener import ListenerLimits, ListenerMetrics, sweep_each_second
 from lalmesh.runtime.profile_http import ProfileHttp
+from lalmesh.runtime.scrapes import Scrapes
+from lalmesh.runtime.turns import Turns
 
+TURN = 16  #: requests of each round of the loop, some 2 ms: whoever asks without end does not keep it from streams
 LIMITS = ListenerLimits(connections=1000)  #: probes and scrapes: a handful in all
 
 
 class HealthPort(ABC):
-    """A port for probes and scrapes; whoever inherits it answers."""
+    """A port for probes and scrapes; whoever inherits it answers. All are answered, however many, a few each time."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         """Count in `registry`. Made where a loop runs."""
-        self._http = HttpPort("metrics", reading_app(self._answer, CorsPolicy(())), LIMITS, ListenerMetrics("health", registry))
+        self._turns = Turns(TURN)
+        self._http = HttpPort(
+            "metrics", reading_app(self._answer_in_turn, CorsPolicy(())), LIMITS, ListenerMetrics("health", registry)
+        )
         self._sweeping: asyncio.Task[None] | None = None
 
     @property
@@ -47,6 +53,10 @@ class HealthPort(ABC):
             self._sweeping.cancel()
         await self._http.close("the node stops")
 
+    async def _answer_in_turn(self, request: web.Request) -> web.StreamResponse:
+        await self._turns.wait()
+        return await self._answer(request)
+
     @abstractmethod
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         """What is said to a request."""
@@ -60,6 +70,7 @@ class HealthServer(HealthPort):
         super().__init__(registry)
         self._profiles = profiles or ProfileHttp("", "")
         self._registry = registry
+        self._scrapes = Scrapes(self._text)
         self._ready = ready
 
     async def _answer(self, request: web.Request) -> web.Response:
@@ -70,10 +81,13 @@ class HealthServer(HealthPort):
                 reason = self._ready()
                 return web.Response(status=503 if reason else 200, text=f"{reason or 'ready'}\n")
             case "/metrics":
-                return web.Response(body=generate_latest(self._registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
+                return web.Response(body=await self._scrapes.text(), headers={"Content-Type": CONTENT_TYPE_LATEST})
             case profile_http.PATH:
                 return await self._profiles.answer(request)
             case profile_http.OBJECTS_PATH:
                 return self._profiles.objects(request)
             case _:
                 return web.Response(status=404, text="nothing here\n")
+
+    async def _text(self) -> bytes:
+        return generate_latest(self._registry)

@@ -5,7 +5,8 @@ One sweep a second a listener; no timer a connection, no work a read but noting 
 A connection over a limit is refused in the words of its protocol, for which it has to go on for a while; only so many of those are
 kept, and the rest are dropped at once. So a listener never has more than `ListenerLimits.connections` and `REFUSALS_KEPT` of them.
 
-Under TLS a connection gets here after its handshake. One that has not got so far is bounded by whoever took it (`acceptor`).
+Under TLS a connection gets here after its handshake. One that has not got so far is bounded by whoever took it (`acceptor`), and
+gets no handshake where it would be refused for its address (`turns_away`).
 
 A connection of a trusted proxy is not one of an address: whoever it speaks for is, for as long as it does (`speaks_for`).
 """
@@ -95,7 +96,7 @@ class Admission:
     """Counts the connections of one listener and sweeps them."""
 
     def __init__(self, name: str, limits: ListenerLimits, metrics: ListenerMetrics, *, is_secure: bool = False) -> None:
-        """For the listener `name`; where it `is_secure`, whether somebody comes too often was asked before TLS began."""
+        """For the listener `name`; where it `is_secure`, how often somebody comes was asked by `turns_away`."""
         #: addresses that nobody may come from
         self.blocks: Callable[[str], bool] = lambda _: False
         self.name = name
@@ -144,11 +145,25 @@ class Admission:
         self._empty.clear()
         return connection, reason
 
-    def comes_too_often(self, address: str) -> bool:
-        """Whether `address` has opened as many connections of late as it may; otherwise this is one of them."""
-        if self._rate.take(address):
+    def turns_away(self, address: str, beginning: int) -> bool:
+        """Whether nothing is begun with a connection from `address`, with `beginning` others of it on their way here; counts that.
+
+        No more are on their way than the address may have, and none where it has all of those: so it never holds twice as many.
+        Those on their way do not add up with those that are here, as one that just came may be among both for a moment. A trusted
+        proxy is never turned away.
+        """
+        if self.limits.proxies.trusts(address):
             return False
-        self.count_refused(RATE)
+        limit = self.limits.connections_per_address
+        if self.blocks(address):
+            label = BLACKLIST
+        elif limit and max(beginning, self._by_address[address]) >= limit:
+            label = ADDRESS_LIMIT
+        elif not self._rate.take(address):
+            label = RATE
+        else:
+            return False
+        self.count_refused(label)
         return True
 
     def count_refused(self, label: str) -> None:

@@ -48,7 +48,7 @@ class RecordRule:
     formats: tuple[RecordFormat, ...]
     segment_s: int = 0  #: a new file after so many seconds, at the next random access point; 0: `MAX_FILE_S`
     segment_bytes: int = 0  #: or after so many bytes; 0: no bound
-    keep_s: int = 0  #: files are removed from shared storage so long after they were stored; 0: never
+    keep_s: int = 0  #: files are removed from shared storage so long after they were stored, HLS segments after their end; 0: never
     keep_bytes: int = 0  #: and, oldest first, where those of this rule pass so many bytes together; 0: never
 
     def matches(self, stream: StreamKey) -> bool:

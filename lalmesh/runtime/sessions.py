@@ -128,7 +128,7 @@ class SessionFilter:
     """Which sessions are wanted: those of which all of it is true that is said."""
 
     stream: StreamKey | None = None
-    node: str = ""
+    nodes: frozenset[str] = frozenset()  #: at any of them; empty: wherever
     protocol: str = ""
     role: SessionRole | None = None
     address: str = ""  #: of the client, without a port
@@ -137,7 +137,7 @@ class SessionFilter:
         """Whether it is one of them."""
         return (
             (self.stream is None or session.stream == self.stream)
-            and (not self.node or session.node == self.node)
+            and (not self.nodes or session.node in self.nodes)
             and (not self.protocol or session.protocol == self.protocol)
             and (self.role is None or session.role is self.role)
             and (not self.address or session.address == self.address)

@@ -117,10 +117,13 @@ class EdgeApp:
             settings.publication,
             take_over=settings.take_over,
             claim_timeout_s=settings.claim_timeout_s,
+            delivery_s=settings.delivery_s,
             fences=fences,
         )
         self.access = Access(settings.access, AccessMetrics("edge", registry))
-        self.relays = Relays(scheduler, links, settings.relay, fences)
+        self.relays = Relays(
+            scheduler, links, settings.relay, fences, self.publishers.location, remembered_num=settings.remembered_num
+        )
         self.sessions = Sessions(self.metrics)
         self.events = EdgeEvents(scheduler, self.member, self.sessions, self.publishers, settings.events)
         self._context = EdgeContext(

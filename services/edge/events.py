@@ -53,7 +53,7 @@ class EdgeEvents(NodeEvents):
     def sweep(self) -> None:
         """Look for alarms; see `NodeEvents.sweep`."""
         super().sweep()
-        self._alarms.sweep((publishing.stream, publishing.core) for publishing in self._publishers)
+        self._alarms.sweep((each.stream, each.core) for each in self._publishers if not each.has_left)
 
     def _sessions_again(self) -> Iterable[Callable[[], None]]:
         return [*(partial(self._tell_again, session) for session in self._sessions), *self.players_again()]

@@ -170,7 +170,7 @@ class FanOut:
     def feed(self, run: Run) -> None:
         """Package the units of a run; they go out at once, or gathered with what follows."""
         if not self._parts:
-            self._oldest_wall_us = run.units[0].wall_us  # that of the others was guessed by their times, where they came by a link
+            self._oldest_wall_us = run.units[0].wall_us
         if run.tracks is not self._tracks:
             self._change_tracks(run)
         package, parts, track = self._packager.package, self._parts, self._join_track

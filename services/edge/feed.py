@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from enum import Enum
 
 from lalmesh.media import TrackSet
@@ -37,6 +37,7 @@ class PlayerFeed:
         "skips",
         "socket",
         "state",
+        "taker",
         "tracks",
         "write",
     )
@@ -49,6 +50,7 @@ class PlayerFeed:
         own_socket: socket.socket | None = None,
         *,
         keeps_objects: bool = True,
+        taker: Hashable = None,
     ) -> None:
         """Make the feed of a transport.
 
@@ -59,10 +61,13 @@ class PlayerFeed:
             own_socket: the feed's own, where blocks may go past the transport while nothing waits in it; the
                 transport then reports itself full as soon as anything does.
             keeps_objects: whether the transport of that socket keeps what waits as it was given; one that encrypts never does.
+            taker: who takes what it is given; the same for all feeds of a client that plays a stream again on its connection.
+                None: there is no other of it.
         """
         self.write = write
         self.backlog = backlog
         self.close = close
+        self.taker: Hashable = self if taker is None else taker
         self.socket = own_socket
         self.has_copies = own_socket is None or not keeps_objects  #: whether what waits for it is no object that others share
         self.state = FeedState.WAITING

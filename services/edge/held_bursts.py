@@ -8,6 +8,7 @@ too: that is what TLS encrypts. What slow players hold beyond that is counted by
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Hashable
 
 from services.edge.feed import PlayerFeed
 from services.edge.held_copies import HeldCopies
@@ -24,8 +25,8 @@ class HeldBursts:
         self.copies = HeldCopies()
         self._max_bytes = max_bytes
         self._bytes = 0
-        self._held: dict[PlayerFeed, tuple[int, bytes]] = {}  # with the id of what is counted, see `_counted`
-        self._users: Counter[int] = Counter()  # by that id
+        self._held: dict[Hashable, tuple[PlayerFeed, Hashable, bytes]] = {}  # by taker, with what is counted, see `_counted`
+        self._users: Counter[Hashable] = Counter()  # by that
 
     @property
     def size_bytes(self) -> int:
@@ -37,7 +38,7 @@ class HeldBursts:
 
         There always is room for one alone, which its cache has bounded.
         """
-        if feed in self._held:
+        if feed.taker in self._held:
             return False
         return not self._bytes or self._users[_counted(feed, burst)] > 0 or self._bytes + len(burst) <= self._max_bytes
 
@@ -48,7 +49,7 @@ class HeldBursts:
             self.refused += 1
             return False
         counted = _counted(feed, burst)
-        self._held[feed] = counted, burst
+        self._held[feed.taker] = feed, counted, burst
         self._users[counted] += 1
         if self._users[counted] == 1:
             self._bytes += len(burst)
@@ -56,9 +57,9 @@ class HeldBursts:
 
     def look(self, feed: PlayerFeed) -> None:
         """Where nothing waits for a player any more, it has taken what it was given."""
-        if feed not in self._held or feed.backlog():
+        if feed.taker not in self._held or feed.backlog():
             return
-        counted, burst = self._held.pop(feed)
+        _, counted, burst = self._held.pop(feed.taker)
         self._users[counted] -= 1
         if not self._users[counted]:
             del self._users[counted]
@@ -66,11 +67,11 @@ class HeldBursts:
 
     def sweep(self) -> None:
         """Look at all, once a second: a transport goes on holding what it was given when its player has left."""
-        for feed in list(self._held):
+        for feed, _, _ in list(self._held.values()):
             self.look(feed)
         self.copies.sweep()
 
 
-def _counted(feed: PlayerFeed, burst: bytes) -> int:
-    """The id of what is counted once: the burst or, where the player has a copy, the player."""
-    return id(feed if feed.has_copies else burst)
+def _counted(feed: PlayerFeed, burst: bytes) -> Hashable:
+    """What is counted once: the burst, by its id, or, where the player has a copy, the player."""
+    return feed.taker if feed.has_copies else id(burst)

@@ -36,6 +36,7 @@ def apply_settings(
     publishers.take_over = settings.take_over
     publishers.turn_s = settings.read_turns.longest_s
     publishers.claim_timeout_s = settings.claim_timeout_s
+    publishers.delivery_s = settings.delivery_s
     context.relays.settings = settings.relay
     context.access.apply(settings.access)
     context.limits.apply(settings.access.limits)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 
 from lalmesh.container.flv import BodyMuxer, HevcForm
@@ -235,7 +235,7 @@ def playing_on(
     sndbuf_bytes: int,
 ) -> Playing:
     """A player of `relay` in `form` on `transport`; `close` ends it with a reason."""
-    feed = feed_of(transport, close, sndbuf_bytes)
+    feed = feed_of(transport, close, sndbuf_bytes, (transport, relay))
     try:
         return Playing(relay, form, feed)
     except BaseException:
@@ -248,11 +248,11 @@ def high_water(feed: PlayerFeed) -> int:
     return WRITE_HIGH_WATER_BYTES if feed.socket is None else 0
 
 
-def feed_of(transport: asyncio.Transport, close: Callable[[str], None], sndbuf_bytes: int) -> PlayerFeed:
-    """A feed that writes to `transport`, whose buffers are set so that the fan-out sees a lag when it begins."""
+def feed_of(transport: asyncio.Transport, close: Callable[[str], None], sndbuf_bytes: int, taker: Hashable = None) -> PlayerFeed:
+    """A feed of `taker` that writes to `transport`, whose buffers are set so that the fan-out sees a lag when it begins."""
     limit_send_buffer(transport, sndbuf_bytes)
     own, keeps_objects = direct_socket(transport), type(transport).__module__.startswith(UVLOOP)
-    feed = PlayerFeed(transport.write, transport.get_write_buffer_size, close, own, keeps_objects=keeps_objects)
+    feed = PlayerFeed(transport.write, transport.get_write_buffer_size, close, own, keeps_objects=keeps_objects, taker=taker)
     transport.set_write_buffer_limits(high=high_water(feed), low=0)
     return feed
 

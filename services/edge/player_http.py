@@ -19,10 +19,13 @@ from services.edge.session import Session
 GOODBYE_S = 1.0  #: for the peer's answer to our Close frame
 MAX_CLIENT_BYTES = 64 << 10  #: what a player may send us in a while; it has nothing to say but that it is there
 CLIENT_BYTES_S = 60.0  #: that while
+FRAME_WEIGHT_BYTES = 64  #: what a frame counts for beside its bytes: an empty one has six, and takes 10 us
 
 
 class HttpPlayer(asyncio.Protocol):
     """One player of an endless HTTP response."""
+
+    _bound = f"{MAX_CLIENT_BYTES} bytes in {CLIENT_BYTES_S:g} s"
 
     def __init__(self, context: EdgeContext, joining: Joining, loop: asyncio.AbstractEventLoop) -> None:
         """The player of `joining`; `start` gives it its transport."""
@@ -58,18 +61,18 @@ class HttpPlayer(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """A player of HTTP has nothing to say; what it says is dropped, within a bound."""
-        self._count(data)
-        self._close_if_chatty()
+        self._may_say(len(data))
 
-    def _count(self, data: bytes) -> None:
+    def _may_say(self, size_bytes: int) -> bool:
+        """Count what the client says; gives whether that is within the bound, and closes where it is not."""
         now_s = self._loop.time()
         if now_s - self._received_since_s >= CLIENT_BYTES_S:
             self._received_bytes, self._received_since_s = 0, now_s
-        self._received_bytes += len(data)
-
-    def _close_if_chatty(self) -> None:
-        if self._received_bytes > MAX_CLIENT_BYTES:
-            self.close(f"sent over {MAX_CLIENT_BYTES} bytes in {CLIENT_BYTES_S:g} s")
+        self._received_bytes += size_bytes
+        if self._received_bytes <= MAX_CLIENT_BYTES:
+            return True
+        self.close(f"sent over {self._bound}")
+        return False
 
     def pause_writing(self) -> None:
         """The transport is full: what the client may say has to wait, since it takes no answers."""
@@ -106,7 +109,9 @@ class HttpPlayer(asyncio.Protocol):
 
 
 class WebSocketPlayer(HttpPlayer):
-    """One player over WebSocket: pings are answered, a close is answered."""
+    """One player over WebSocket: pings are answered, a close is answered, and every frame counts by its weight."""
+
+    _bound = f"{HttpPlayer._bound}, a frame counting for {FRAME_WEIGHT_BYTES} more"
 
     def __init__(self, context: EdgeContext, joining: Joining, loop: asyncio.AbstractEventLoop) -> None:
         """The player of `joining`; `start` gives it its transport."""
@@ -119,21 +124,21 @@ class WebSocketPlayer(HttpPlayer):
         transport = self._transport
         if transport is None or self._socket.state is ConnectionState.CLOSED:
             return
-        self._count(data)
+        if not self._may_say(len(data)):
+            return
         self._socket.receive_data(data)
         try:
             for event in self._socket.events():
+                if not self._may_say(FRAME_WEIGHT_BYTES):
+                    return  # what is behind it is taken apart no more
                 match event:
                     case Ping(payload=payload) if not self._said_goodbye:  # nothing goes out behind it (RFC 6455 §5.5.1)
-                        self._received_bytes = 0  # alive, and as chatty as it may be
                         transport.write(self._socket.send(Pong(payload=payload)))
                     case CloseConnection():
                         self._answer_goodbye(transport, event)
                         return
         except RemoteProtocolError as error:
             self.close(f"protocol error: {error}")
-            return
-        self._close_if_chatty()
 
     def _answer_goodbye(self, transport: asyncio.Transport, goodbye: CloseConnection) -> None:
         """The peer ends it, or agrees to our end."""

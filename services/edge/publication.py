@@ -18,6 +18,11 @@ from lalmesh.runtime.ring import TRIM_US, Cursor, Ring, RingLimits, Run
 from services.edge.clock import PublisherClock
 from services.edge.silent_audio import SilentAudio
 
+AWOKEN_US = 10_000_000  #: for so long more is kept after nothing has come for long
+MORE_US = 1_000_000  #: and for so long, again and again, while what an origin lacks is not all on its way
+MOST_REPLAY_US = 60_000_000  #: but no longer than that
+NEVER_US = 1 << 62
+UNSENT_US = 500_000  #: how old a unit may be that is not on its way yet, while its edge runs
 BEFORE_FIRST = -1  #: the unit before the first of a publication
 MAX_UNITS = 50_000  #: bound of the replay ring; 30 s of 1,600 units a second
 
@@ -27,21 +32,21 @@ class PublicationSettings:
     """How a publication mends and what it keeps."""
 
     replay_s: float = 3.0  #: everything of the last so many seconds
-    replay_max_s: float = 30.0  #: back to the last random access point, but no further
+    replay_max_s: float = 30.0  #: back to the last random access point, and what no origin has taken, but no further
     replay_max_bytes: int = 64 << 20
     clock_jump_ms: int = 10_000
     silent_audio: bool = False  #: add silent AAC where the publisher sends no audio
     silent_audio_wait_ms: int = 150
 
-    def ring_limits(self) -> RingLimits:
-        """The bounds of the ring."""
-        keep_us = int(self.replay_s * 1e6)
+    def ring_limits(self, all_bytes: int = 0) -> RingLimits:
+        """The bounds of the ring, where it keeps what is usual, or (`all_bytes`) all that is allowed, of so many bytes at most."""
+        keep_us = int((max(self.replay_s, self.replay_max_s) if all_bytes else self.replay_s) * 1e6)
         return RingLimits(
             keep_us=keep_us,
             trim_us=TRIM_US,
             audio_cache_us=keep_us,
             max_us=max(keep_us, int(self.replay_max_s * 1e6)),
-            max_bytes=self.replay_max_bytes,
+            max_bytes=min(self.replay_max_bytes, all_bytes or self.replay_max_bytes),
             max_units=MAX_UNITS,
         )
 
@@ -62,12 +67,47 @@ class Publication:
         self.publication = publication
         self.epoch: Epoch = NO_EPOCH
         self.tracks = TrackSet()
-        self.ring = Ring(settings.ring_limits())
+        self.ring = Ring(settings.ring_limits(settings.replay_max_bytes))
         self.counters = PublicationCounters()
         self.first_us = 0  #: Unix microseconds of the first unit; 0: none has come
         self._clock = PublisherClock(settings.clock_jump_ms)
         self._silence = SilentAudio(settings.silent_audio_wait_ms) if settings.silent_audio else None
         self._next_seq = 0
+        self._settings = settings
+        self._pause_us = int(settings.replay_s * 1e6) - UNSENT_US
+        self._fed_us = 0  # when something came last
+        self._keeps_all_until_us = NEVER_US  # 0: what is usual is kept
+        self._all_bytes = settings.replay_max_bytes
+        self._replay_until_us = 0
+        self._replay: tuple[Cursor, int] | None = None  # the newest, and the position where what it had to replay ends
+
+    def taken(self, now_us: int) -> None:
+        """An origin takes units from now on (Unix µs): what it lacks is kept until it is on its way."""
+        self._replay_until_us = now_us + MOST_REPLAY_US
+        self._keep_all_until(now_us + MORE_US if len(self.ring) else 0)
+
+    def not_taken(self, share_bytes: int) -> None:
+        """No origin takes units: all is kept that is allowed, of `share_bytes` at most, or twice of what is kept as a rule."""
+        self._all_bytes = max(share_bytes, 2 * self.ring.payload_bytes)
+        self._keep_all_until(NEVER_US)
+
+    def replay_us(self, now_us: int) -> int:
+        """How old the oldest unit is, in µs, where it is older than what is kept as a rule, or as old as can be; else 0."""
+        limits = self._settings.ring_limits()
+        age_us = now_us - self.ring.oldest_us if len(self.ring) else 0
+        return min(age_us, limits.max_us) if age_us > limits.keep_us else 0
+
+    def _look(self, now_us: int) -> None:
+        if self._fed_us and not 0 <= now_us - self._fed_us <= self._pause_us:
+            # this edge may have stood still, with units that are on no way yet, and older now than what is kept as a rule
+            self._keep_all_until(NEVER_US if self._keeps_all_until_us == NEVER_US else now_us + AWOKEN_US)
+        elif self._keeps_all_until_us <= now_us:
+            is_on_its_way = self._replay is None or self._replay[0].position >= self._replay[1]
+            self._keep_all_until(0 if is_on_its_way or now_us >= self._replay_until_us else now_us + MORE_US)
+
+    def _keep_all_until(self, us: int) -> None:
+        self._keeps_all_until_us = us
+        self.ring.limits = self._settings.ring_limits(self._all_bytes if us else 0)
 
     @property
     def clock_jumps(self) -> int:
@@ -77,7 +117,7 @@ class Publication:
     def grant(self, epoch: Epoch) -> None:
         """Units are written under `epoch` from now on, those that may be replayed as well."""
         if epoch != self.epoch and len(self.ring):
-            kept, self.ring = self.ring, Ring(self.ring.limits)
+            kept, self.ring, self._replay = self.ring, Ring(self.ring.limits), None
             for run in kept.runs(kept.start):
                 run.epoch = epoch
                 self.ring.append(run)
@@ -89,13 +129,18 @@ class Publication:
         if held is not None and held.publication == self.publication:
             after = held
         position = self.ring.position_after(after)
-        return Cursor(self.ring, self.ring.start if position is None else position, after=after)
+        cursor = Cursor(self.ring, self.ring.start if position is None else position, after=after)
+        self._replay = cursor, self.ring.end
+        return cursor
 
     def feed(self, events: Iterable[MediaEvent], now_us: int) -> bool:
         """Take in what a demuxer gave, received at `now_us` (Unix µs). Tells whether units came of it."""
+        if not 0 <= now_us - self._fed_us <= self._pause_us or 0 < self._keeps_all_until_us <= now_us:
+            self._look(now_us)
+        self._fed_us = now_us
         units: list[AccessUnit] = []
         grew = False
-        for event in events if self._silence is None else self._silence.fill(events):
+        for event in events if self._silence is None else self._silence.fill(events, now_us):
             if isinstance(event, AccessUnit):
                 units.append(event)
             elif isinstance(event, TracksChanged):  # a `TrackEnded` goes no further, see above

@@ -36,6 +36,7 @@ UNDO_ATTEMPTS = 5  #: to find out what a claim without an answer got; after that
 
 #: A claim that gets one of these may have been granted: by a replica that did not answer, before the one that did was asked.
 NO_ANSWER = (Refusal.UNAVAILABLE, Refusal.NOT_JOINED)
+NOT_CLOSED = "publication could not be closed"
 ENDING_S = 0.15  #: beyond two turns, for the end of a publisher whose connection's end may not have been read yet
 JOINING_PAUSE_S = 0.2  #: until an edge that is no member asks again, within the time of one claim
 
@@ -72,6 +73,7 @@ class Publishers:
         *,
         take_over: bool,
         claim_timeout_s: float,
+        delivery_s: float = 7.0,
         fences: Fences | None = None,
         rng: random.Random | None = None,
     ) -> None:
@@ -84,6 +86,7 @@ class Publishers:
             settings: of each publication.
             take_over: a newcomer replaces a live publisher, otherwise it is refused.
             claim_timeout_s: seconds that the scheduler has for its answers.
+            delivery_s: seconds that the last units of a publisher which has gone have, to reach an origin.
             fences: what this edge has seen of streams.
             rng: spreads pauses; a fresh one by default.
         """
@@ -97,6 +100,7 @@ class Publishers:
         self.settings = settings
         self.take_over = take_over
         self.claim_timeout_s = claim_timeout_s
+        self.delivery_s = delivery_s
         self.turn_s = 0.0  #: the longest that a connection waits to be read (`read_turns.py`)
         self._live: dict[StreamKey, Publishing] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -132,6 +136,7 @@ class Publishers:
 
         Raises:
             StreamExists: somebody else publishes it.
+            Fenced: somebody who claimed it later publishes it, or did.
             NoOriginAvailable: no origin has room.
             Unavailable: the scheduler cannot decide now.
         """
@@ -153,8 +158,11 @@ class Publishers:
         claim = Claim(stream=stream, publication=publishing.core.publication, take_over=take_over, asked=asked)
         if (before := self._live.get(stream)) is not None and before.leaving is not None:
             before.close()
-        if before is not None and not take_over:
+        if before is not None and not (before.has_left or take_over):
             await before.over_within(self.ending_s)  # an encoder that comes back at once must not find itself
+        if before is not None and before.has_left:
+            await before.over_within(self.delivery_s)  # its last units are on their way, and have no more time than that
+            before.give_up()
         if (release := self._releases.get(stream)) is not None:
             await asyncio.wait([release])  # ... nor its own claim
         if stream in self._live and not take_over:  # whatever the registry has forgotten
@@ -170,6 +178,9 @@ class Publishers:
             if answer.refusal in NO_ANSWER:
                 self.spawn(self._undo(claim))
             raise refusal_error(answer, stream)
+        if self.fences.refuses(stream, answer.epoch, claim.publication):  # a later claim was answered first: that one's is live
+            self.spawn(self._release(answer))
+            raise Fenced(f"{stream}: a newer publisher has come meanwhile")
         replaced = self._live.get(stream)
         self._live[stream] = publishing
         if replaced is not None:
@@ -225,6 +236,13 @@ class Publishers:
         publishing = self._live.get(location.stream)
         if publishing is not None:
             publishing.handle(Told(location, grant))
+
+    def location(self, stream: StreamKey) -> Location | None:
+        """Where `stream`, if it is published here, is to be read; None too where this edge has seen a later owner of it."""
+        publishing = self._live.get(stream)
+        if publishing is None or publishing.core.epoch < self.fences.of(stream).epoch:
+            return None
+        return publishing.location
 
     def reclaim(self, streams: Iterable[StreamKey]) -> None:
         """The registry does not show that these are published here: they are claimed again, with what is held, in one call."""
@@ -287,12 +305,16 @@ class Publishers:
     async def close(self, deadline_s: float) -> None:
         """End every publication and give its claim back, within `deadline_s`; what is not, the lease of this edge ends."""
         self._closing = True
+        loop = asyncio.get_running_loop()
+        end = loop.time() + deadline_s
         for task in self._late_releases:
             task.cancel()
         await asyncio.gather(*self._late_releases, return_exceptions=True)
-        for_each_alone(self, lambda publishing: publishing.close(), "publication could not be closed")
+        for_each_alone(self, lambda publishing: publishing.close(), NOT_CLOSED)
+        await asyncio.gather(*(publishing.over_within(deadline_s / 2) for publishing in self))
+        for_each_alone(self, lambda publishing: publishing.give_up(), NOT_CLOSED)
         if self._tasks:
-            _, late = await asyncio.wait(self._tasks, timeout=deadline_s)
+            _, late = await asyncio.wait(self._tasks, timeout=end - loop.time())
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)

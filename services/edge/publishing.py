@@ -14,6 +14,7 @@ from typing import Any, Protocol, assert_never
 from lalmesh.media import MediaEvent
 from lalmesh.names import StreamKey
 from lalmesh.runtime import telemetry
+from lalmesh.runtime.each_alone import for_each_alone
 from lalmesh.runtime.fences import Fences
 from lalmesh.runtime.follower import OriginLinks
 from lalmesh.runtime.link import CloseReason, Outlet, PublicationRequest
@@ -26,6 +27,7 @@ from services.edge.publication import Publication, PublicationSettings
 from services.edge.session import SessionMedia
 from services.edge.writing import Writing
 from services.edge.writing_events import (
+    AllSent,
     Answered,
     AskClaim,
     AskMove,
@@ -34,6 +36,8 @@ from services.edge.writing_events import (
     Command,
     End,
     Event,
+    Finish,
+    Left,
     Open,
     Opened,
     Started,
@@ -43,6 +47,9 @@ from services.edge.writing_events import (
 
 log = logging.getLogger(__name__)
 
+#: of all publications of an edge together, kept while no origin takes them; but twice what is kept as a rule, where that is more
+UNTAKEN_BYTES = 1 << 30
+
 
 class PublishingEdge(Protocol):
     """What a publication needs of its edge."""
@@ -50,6 +57,11 @@ class PublishingEdge(Protocol):
     links: OriginLinks
     fences: Fences
     rng: random.Random
+    delivery_s: float  #: that the last units of a publisher which has gone have, to reach an origin
+
+    def __len__(self) -> int:
+        """How many publications it has."""
+        ...
 
     async def move(self, move: Move) -> Grant | Refused:
         """Ask for another origin, or have one written down."""
@@ -121,7 +133,10 @@ class Publishing:
         self._asking: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at: float | None = None
-        self._closed = False
+        self.has_left = False  #: the publisher
+        self._closed = False  # ... and its last units are at an origin, or had their time
+        self._last_call: asyncio.TimerHandle | None = None  # the end of that
+        self._is_taken = False  # by an origin
         self._over = asyncio.Event()
         self._facts = {"stream_key": str(stream)}
         self.trace: TraceContext | None = None  #: the span that its publisher was let in by
@@ -131,6 +146,14 @@ class Publishing:
     def grant(self) -> Grant | None:
         """The newest."""
         return self._writing.grant if self._writing is not None else None
+
+    @property
+    def location(self) -> Location | None:
+        """Where its units are to be read, as far as it knows; None before there is a grant."""
+        if self._writing is None:
+            return None
+        held = self._writing.held()
+        return Location(stream=self.stream, place=held.place, origin=held.origin, heir=held.heir)
 
     def media(self) -> SessionMedia:
         """What comes from the publisher."""
@@ -156,14 +179,19 @@ class Publishing:
         self.trace, self._opened_us = trace, now_us()
         telemetry.remember_publication(self.core.publication, trace)
         self._writing = Writing(grant, self._edge.rng)
+        self._not_taken()
         self.handle(Started())
+
+    def _not_taken(self) -> None:
+        self.core.not_taken(UNTAKEN_BYTES // max(1, len(self._edge)))
 
     def lost(self, port: int, reason: CloseReason, detail: str) -> None:
         """An origin takes no more."""
         if self._written.pop(port, None) is not None:
             self._use_outlets()
-            with telemetry.within(self.trace):
-                log.warning("publication lost an origin: %s %s", reason.name, detail, extra=self._facts)
+            if not self.has_left or reason is not CloseReason.DONE:
+                with telemetry.within(self.trace):
+                    log.warning("publication lost an origin: %s %s", reason.name, detail, extra=self._facts)
             self.handle(Closed(port, reason, detail))
 
     # the shell of the core
@@ -181,13 +209,20 @@ class Publishing:
             self.end("internal error")
         if not self._closed:
             self.core.ring.place = writing.place
+            if writing.is_written is not self._is_taken:
+                self._is_taken = writing.is_written
+                if self._is_taken:
+                    self.core.taken(now_us())
+                else:
+                    self._not_taken()
             if writing.next_timer != self._timer_at:
                 self._set_timer(writing.next_timer)
 
     def _carry_out(self, command: Command) -> None:
         match command:
             case Open(port, origin, grant, as_heir):
-                self._open(port, origin, PublicationRequest(grant=grant, take_over_as_heir=as_heir))
+                replay_s = self.core.replay_us(now_us()) / 1e6
+                self._open(port, origin, PublicationRequest(grant=grant, take_over_as_heir=as_heir, replay_s=replay_s))
             case Close(port):
                 written = self._written.pop(port)
                 outlet = written.outlet
@@ -195,6 +230,11 @@ class Publishing:
                 self._use_outlets()
                 if outlet is not None:
                     outlet.close(CloseReason.SOURCE_LOST)
+            case Finish(port):
+                if (outlet := self._written[port].outlet) is not None:
+                    outlet.close(CloseReason.DONE)
+            case AllSent():
+                self.give_up()
             case AskMove(move):
                 self._ask(partial(self._edge.move, move))
             case AskClaim(claim):
@@ -250,27 +290,54 @@ class Publishing:
 
     def end(self, reason: str) -> None:
         """The cluster ends it."""
-        if not self._closed:
-            self.close()
-            if self.leaving is None:
-                self._ended(reason)
-
-    def close(self) -> None:
-        """The publisher has gone: give the stream back."""
         if self._closed:
             return
-        self._closed = True
-        if self.leaving is not None:
-            self.leaving()
+        is_alone = self.has_left or self.leaving is not None
+        self.give_up()
+        if not is_alone:
+            self._ended(reason)
+
+    def close(self) -> None:
+        """The publisher has gone: the stream is given back once an origin has its last units, or `delivery_s` have passed."""
+        if self.has_left or self._closed:
+            return
+        self.has_left = True
+        self._take_last_media()
+        if not self.core.counters.units:
+            self.give_up()
+            return
+        self._last_call = self._loop.call_later(self._edge.delivery_s, self._give_up_late)
+        self.handle(Left())
+
+    def _take_last_media(self) -> None:
+        leaving, self.leaving = self.leaving, None
+        if leaving is not None:
+            try:
+                leaving()
+            except Exception:  # a bug of ours: the stream is given back all the same
+                log.exception("what came last could not be taken in", extra=self._facts)
+
+    def _give_up_late(self) -> None:
+        with telemetry.within(self.trace):
+            log.warning("the last units may be lost: no origin took them in time", extra=self._facts)
+        self.give_up()
+
+    def give_up(self) -> None:
+        """Give the stream back now, whatever is still on its way."""
+        if self._closed:
+            return
+        self._closed = self.has_left = True
+        self._take_last_media()
         if self._asking is not None and self._asking is not asyncio.current_task():
             self._asking.cancel()
+        if self._last_call is not None:
+            self._last_call.cancel()
         self._set_timer(None)
         outlets, self._outlets = self._outlets, ()
         for written in self._written.values():
             written.span.end("the publisher has gone")
         self._written.clear()
-        for outlet in outlets:
-            outlet.close(CloseReason.DONE)
+        for_each_alone(outlets, lambda outlet: outlet.close(CloseReason.DONE), "a way to an origin could not be closed")
         self._edge.closed(self)
         self._over.set()
 

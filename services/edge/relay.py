@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, field, replace
@@ -20,24 +21,27 @@ from lalmesh.runtime import telemetry
 from lalmesh.runtime.durations import GAP_BUCKETS_S, Durations
 from lalmesh.runtime.each_alone import for_each_alone
 from lalmesh.runtime.fences import Fence, Fences
-from lalmesh.runtime.follower import Follower, FollowSettings, OriginLinks
+from lalmesh.runtime.follower import UNREACHABLE, Follower, FollowSettings, OriginLinks
 from lalmesh.runtime.following import NO_DEMAND, Demand
 from lalmesh.runtime.gathering import Gatherer
 from lalmesh.runtime.ownership import Location
 from lalmesh.runtime.reader import Reader, ReaderCounters
 from lalmesh.runtime.ring import Run
-from lalmesh.runtime.scheduling import Refusal, Refused, SchedulerClient, Wanted
+from lalmesh.runtime.scheduling import Refusal, SchedulerClient
 from lalmesh.runtime.tally import add_counters
 from lalmesh.runtime.telemetry import Attribute, SpanName
 from services.edge.client import now_us
 from services.edge.fanout import MAX_SENDING_MS, FanOut, FanOutCounters, FanOutSettings
 from services.edge.held_bursts import HeldBursts
+from services.edge.last_places import PLACES_KEPT, LastPlaces
+from services.edge.looks import Looks
 from services.edge.outputs import AnyFanOut, OutputFormat, Outputs
 from services.edge.publisher import refusal_error
 
 log = logging.getLogger(__name__)
 
-OPEN_S = 1.0  #: for the first units of a stream that is there; also for the scheduler to say whether it is
+OPEN_S = 1.0  #: for the first units of a stream that is there
+ASK_EACH_S = 1.0  #: so often at most it is asked for one relay whether anybody can say where its stream is, however many wait
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
@@ -75,6 +79,8 @@ class Relay:
         self._users = 0
         self._linger: asyncio.TimerHandle | None = None
         self._has_failed = False
+        self.unsaid: ServiceError | None = None  #: why its edge began where it knew the stream to be, if so
+        self._asked_at_s = -math.inf  # by `may_ask`
         follow = FollowSettings(lost_s=settings.lost_s, awaits_first=True, demand=demand)
         self._follower = Follower(stream, relays.locates, relays.links, follow, Reader(*seen), self._begin)
         self._follower.begun = self._publication_begun
@@ -96,9 +102,11 @@ class Relay:
 
     @property
     def unavailable(self) -> ServiceError | None:
-        """Why nobody can say where the stream is, if so."""
+        """Why nobody can say where the stream is, if so: by the last answer, or by what was asked while there was none."""
         refused = self._follower.refused
-        return None if refused is None or refused.refusal is Refusal.NOT_FOUND else refusal_error(refused, self.stream)
+        if refused is None:
+            return self.unsaid
+        return None if refused.refusal is Refusal.NOT_FOUND else refusal_error(refused, self.stream)
 
     @property
     def players(self) -> int:
@@ -135,6 +143,13 @@ class Relay:
         await self._outputs.settling.wait()
 
     # players
+
+    def may_ask(self) -> bool:
+        """Whether it may be asked again for this relay whether anybody can say where the stream is; it is then."""
+        if self._loop.time() - self._asked_at_s < ASK_EACH_S:
+            return False
+        self._asked_at_s = self._loop.time()
+        return True
 
     def hold(self) -> None:
         """Somebody wants this relay to stay."""
@@ -205,8 +220,13 @@ class Relay:
         begun_us = max(self._opened_us, run.units[0].wall_us)
         telemetry.record(SpanName.RELAY, telemetry.of_publication(run.publication), begun_us, facts)
 
+    @property
+    def location(self) -> Location | None:
+        """Where it is read, or was said to be; None: nobody has said."""
+        return self._follower.location
+
     def moved(self, location: Location) -> None:
-        """The stream is somewhere else now."""
+        """The stream is somewhere else now; or was there, where nothing has come and nobody can say."""
         self._follower.moved(location)
 
     def _fail(self, error: BaseException) -> None:
@@ -224,10 +244,10 @@ class Relay:
         elif task.cancelled():
             self._end("nobody plays it")
         else:
-            self._end(task.result())
+            self._end(task.result(), is_over=task.result() != UNREACHABLE)
 
-    def _end(self, reason: str) -> None:
-        self._relays.forget(self)
+    def _end(self, reason: str, *, is_over: bool = False) -> None:
+        self._relays.forget(self, is_over=is_over)
         if self._linger is not None:
             self._linger.cancel()
         if not self.ready.done():
@@ -244,11 +264,26 @@ class Relays:
     """The relays of one edge."""
 
     def __init__(
-        self, scheduler: SchedulerClient, links: OriginLinks, settings: RelaySettings, fences: Fences | None = None
+        self,
+        scheduler: SchedulerClient,
+        links: OriginLinks,
+        settings: RelaySettings,
+        fences: Fences | None = None,
+        published: Callable[[StreamKey], Location | None] = lambda _: None,
+        remembered_num: int = PLACES_KEPT,
     ) -> None:
-        """Find streams through `scheduler` and read them over `links`; `fences` is what this edge has seen of them."""
+        """Prepare.
+
+        Args:
+            scheduler: finds streams.
+            links: to the origins.
+            settings: of each relay.
+            fences: what this edge has seen of streams.
+            published: where a stream is to be read that this edge publishes itself; None: it does not.
+            remembered_num: streams of which it is remembered where they were read last, at most `PLACES_KEPT`.
+        """
         self.locates = Gatherer(scheduler.locate)
-        self._looks = Gatherer(scheduler.locate)  # do not wait, so they go with none that do
+        self._looks = Looks(scheduler, published, LastPlaces(remembered_num))
         self.links = links
         self.settings = settings
         self.link_delays, self.play_delays, self.gaps = Durations(), Durations(), Durations(GAP_BUCKETS_S)
@@ -270,6 +305,8 @@ class Relays:
     async def acquire(self, stream: StreamKey, wait_s: float, demand: Demand = NO_DEMAND) -> Relay:
         """The relay of `stream` once it has units, held for the caller, who lets it go.
 
+        Where nobody can say where the stream is, it is looked for where this edge publishes it, or has read it last.
+
         Args:
             stream: what is to be played.
             wait_s: how long to wait for a publisher; 0: a stream that nobody publishes is refused at once.
@@ -279,10 +316,10 @@ class Relays:
             StreamNotFound: nobody published it within `wait_s`.
             Unavailable: nobody could say so within `wait_s`.
         """
-        relay = self._relays.get(stream)
-        if not wait_s:
+        relay, unsaid, waits = self._relays.get(stream), None, wait_s > 0
+        if not waits:
             if relay is None or not relay.ready.done():
-                await self._look_for(stream, demand)
+                unsaid = await self._looks.first(stream, demand)
                 relay = self._relays.get(stream)
             wait_s = OPEN_S
         if relay is None:
@@ -291,21 +328,30 @@ class Relays:
         with relay.given_back_unless_taken() as take:
             try:
                 async with asyncio.timeout(wait_s):
+                    if waits and not relay.ready.done() and self._looks.known(stream) is not None and relay.may_ask():
+                        unsaid = await self._looks.beside(relay.ready, stream, demand)
+                    if unsaid is not None:
+                        self._begin_where_known(relay, unsaid)
                     await asyncio.shield(relay.ready)
             except TimeoutError:
                 raise (relay.unavailable or StreamNotFound(f"{stream}: nobody published it within {wait_s:g} s")) from None
             return take()
 
-    async def _look_for(self, stream: StreamKey, demand: Demand) -> None:
-        answer = await self._looks.ask(Wanted(stream, at_once=True, via=demand.via, asked=demand.asked), OPEN_S)
-        if isinstance(answer, Refused):
-            is_missing = answer.refusal is Refusal.NOT_FOUND
-            raise StreamNotFound(f"{stream}: nobody publishes it") if is_missing else refusal_error(answer, stream)
+    def _begin_where_known(self, relay: Relay, unsaid: ServiceError) -> None:
+        """Nobody can say where the stream is, as `unsaid` has it: the relay looks where this edge knows it to be, as by notice."""
+        relay.unsaid = unsaid
+        known = self._looks.known(relay.stream)
+        if known is not None and not relay.ready.done():
+            relay.moved(known)
 
-    def forget(self, relay: Relay) -> None:
-        """The relay has ended."""
+    def forget(self, relay: Relay, *, is_over: bool = False) -> None:
+        """The relay has ended; `is_over`: so has its stream."""
         if self._relays.get(relay.stream) is relay:
             del self._relays[relay.stream]
+            if is_over:
+                self._looks.last.forget(relay.stream)
+            elif (location := relay.location) is not None:
+                self._looks.last.see(location)
             add_counters(self._past_readers, relay.reader.counters)
             self._past_left_out += relay.left_out_counts
             self._fences.see(relay.stream, *relay.reader.seen)
@@ -326,6 +372,7 @@ class Relays:
 
     def moved(self, location: Location) -> None:
         """The scheduler says that a stream is somewhere else now."""
+        self._looks.last.moved(location)
         relay = self._relays.get(location.stream)
         if relay is not None:
             relay.moved(location)

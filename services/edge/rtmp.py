@@ -63,7 +63,7 @@ class RtmpConnection(asyncio.BufferedProtocol):
             return
         if self._own is None:
             self._own = direct_socket(transport)
-        if self._own is None or not self._read(self._own, transport):
+        if (self._own is None or not self._read(self._own, transport)) and not self._dialogue.is_full:
             go_on_reading(transport)
 
     def _read(self, sock: socket.socket, transport: asyncio.Transport) -> bool:
@@ -93,11 +93,12 @@ class RtmpConnection(asyncio.BufferedProtocol):
         if self._own is not None:
             self._own.close()
             self._own = None
-        if transport is not None:
-            for data in unread(transport, exc):
+        try:
+            for data in unread(transport, exc) if transport is not None else ():
                 self._dialogue.feed(data)
-        self._listener.admission.leave(self._connection)
-        self._dialogue.lost(f"connection lost: {exc}" if exc else "closed by the peer")
+        finally:  # whatever becomes of its last words, the connection has gone
+            self._listener.admission.leave(self._connection)
+            self._dialogue.lost(f"connection lost: {exc}" if exc else "closed by the peer")
 
     def pause_writing(self) -> None:
         """The transport is full: its players lag, and what the client may ask for has to wait, since it takes no answers."""

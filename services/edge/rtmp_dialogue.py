@@ -13,7 +13,7 @@ import secrets
 from collections.abc import Awaitable
 from typing import assert_never
 
-from lalmesh.errors import LalmeshError, RemoteProtocolError, UnsupportedError
+from lalmesh.errors import LalmeshError, LimitExceeded, RemoteProtocolError, UnsupportedError
 from lalmesh.protocol.rtmp import (
     Connected,
     MediaMessage,
@@ -34,8 +34,15 @@ from services.edge.player import EdgeContext, close_soon
 from services.edge.rtmp_requests import RtmpRequests
 from services.edge.rtmp_streams import RtmpStreams
 from services.edge.session import SESSION_ID_BYTES
+from services.edge.window_count import WindowCount
 
 log = logging.getLogger(__name__)
+
+#: Requests to publish and to play of one connection in a while, whatever becomes of them: each is a task, and perhaps a call of the
+#: scheduler or of a webhook. As many as there may be message streams, and as many again; one for each second of each that is played
+#: on, for who waits for them to begin, is less.
+MAX_REQUESTS = 64
+REQUESTS_S = 10.0  #: that while
 
 
 class RtmpDialogue:
@@ -74,6 +81,7 @@ class RtmpDialogue:
         self._loop = asyncio.get_running_loop()
         self._publish_and_play = RtmpRequests(self)
         self._requests: dict[int, asyncio.Task[None]] = {}
+        self._asking = WindowCount(REQUESTS_S, self._loop.time)
         self._asked: Connected | None = None  # what it said about itself
         self._closing = ""
         self._session_id = secrets.token_hex(SESSION_ID_BYTES)  # of the connection, and of the first stream on it
@@ -197,8 +205,10 @@ class RtmpDialogue:
             case Connected():
                 self._connected(event)
             case PublishRequested():
+                self._count_request()
                 self._request(event.stream_id, self._publish_and_play.publish(event))
             case PlayRequested():
+                self._count_request()
                 self._request(event.stream_id, self._publish_and_play.play(event))
             case StreamClosed(stream_id):
                 self.end_stream(stream_id, "closed by the client")
@@ -236,6 +246,11 @@ class RtmpDialogue:
     def _elsewhere(self) -> str:
         """Where to connect to instead; empty where nothing is known."""
         return self.context.entrance.url(self.protocol, f"/{self._asked.app if self._asked is not None else ''}")
+
+    def _count_request(self) -> None:
+        count = self._asking.add()
+        if count > MAX_REQUESTS:
+            raise LimitExceeded(f"requests to publish and to play in {REQUESTS_S:g} s", count, MAX_REQUESTS)
 
     def _request(self, stream_id: int, work: Awaitable[None]) -> None:
         """Answer in a task; the same message stream cannot ask again before it has been answered."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -14,13 +13,11 @@ from lalmesh.runtime.sessions import SessionRole
 from services.edge.joining import Joining
 from services.edge.outputs import OutputFormat
 from services.edge.player import playing_on
-from services.edge.rtmp_refusals import refused_play, refused_publish
+from services.edge.rtmp_refusals import RefusalLog, check_played_on, refused_play, refused_publish
 from services.edge.rtmp_streams import RtmpPlayer, RtmpPublisher
 
 if TYPE_CHECKING:
     from services.edge.rtmp_dialogue import RtmpDialogue
-
-log = logging.getLogger(__name__)
 
 
 class RtmpRequests:
@@ -32,6 +29,7 @@ class RtmpRequests:
         self._context = dialogue.context
         self._server = dialogue.server
         self._streams = dialogue.streams
+        self._log = RefusalLog(dialogue.client.peer, asyncio.get_running_loop().time)
 
     async def publish(self, event: PublishRequested) -> None:
         """Let a publisher in, or refuse it."""
@@ -61,6 +59,7 @@ class RtmpRequests:
         """Let a player in, or refuse it."""
         stream_id, client = event.stream_id, self._dialogue.client_of(event)
         try:
+            check_played_on(stream_id)
             stream = self._context.stream_key(event.app, event.name)
             joining = await self._context.join(stream, client)
         except ServiceError as error:
@@ -98,7 +97,7 @@ class RtmpRequests:
 
     def _refused(self, who: str, what: str, reason: str, error: ServiceError) -> None:
         self._dialogue.metrics.refused.labels(self._dialogue.protocol, reason).inc()
-        log.warning("%s of %r refused: %s", who, what[:600], error, extra={"peer": self._dialogue.client.peer})
+        self._log.tell(who, what, error)
 
     def _player_closer(self, stream_id: int) -> Callable[[str], None]:
         """What ends a player from here: the stream is over, the player too slow, the edge stops."""

@@ -2,8 +2,8 @@
 
 On a pair of its own a client is where its first datagram came from, or, once one came from there, at the port that it named: so it
 is reached behind NAT when it has sent one, and nobody else there can have its media afterwards. What that first one holds is not
-looked at, since players send anything to open their NAT. On the shared pair a client is known by the ports that it named, and one
-whose ports NAT changes has to use TCP.
+looked at, since players send anything to open their NAT. Where many play the same, the kernel then refuses all others. On the
+shared pair a client is known by the ports that it named, and one whose ports NAT changes has to use TCP.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import socket
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeAlias
 
-from lalmesh.protocol.rtp import Run
 from lalmesh.protocol.rtsp import Pair
 from services.edge.udp_sockets import MAX_READS, Address, Route, Sockets, read_batch
 
@@ -44,6 +43,7 @@ class _Place:
             if source[0] != self._named[0] or (self._heard is not None and source != self._named):
                 return False
             self._heard = self.route.target = source
+            self.route.is_final = source == self._named
         return True
 
 
@@ -75,7 +75,7 @@ class OwnPair:
     def send_rtcp(self, packet: bytes) -> None:
         """See `services.edge.rtp_ports.RtpPair`."""
         if self._sockets is not None:
-            self._owner.sender.send((Run(packet, len(packet)),), (self._places[1].route,))
+            self._owner.sender.send_packet(packet, self._places[1].route)
 
     def read(self, most: int = MAX_READS) -> None:
         """See `services.edge.rtp_ports.RtpPair`."""
@@ -178,7 +178,7 @@ class _SharedWay:
     def send_rtcp(self, packet: bytes) -> None:
         """See `services.edge.rtp_ports.RtpPair`."""
         if not self._is_closed:
-            self._shared.owner.sender.send((Run(packet, len(packet)),), (self._rtcp_route,))
+            self._shared.owner.sender.send_packet(packet, self._rtcp_route)
 
     def read(self, most: int = MAX_READS) -> None:
         """See `services.edge.rtp_ports.RtpPair`."""

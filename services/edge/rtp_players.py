@@ -21,11 +21,12 @@ from lalmesh.remux import RtpDatagrams
 from lalmesh.runtime.each_alone import for_each_alone
 from services.edge.feed import NOT_CLOSED
 from services.edge.rtp_blocks import Block, RecentBlocks
+from services.edge.udp_sockets import Routes
 
 if TYPE_CHECKING:
     from services.edge.fanout import FanOutCounters
     from services.edge.rtp_ports import RtpPair
-    from services.edge.udp_sockets import Route, UdpSender
+    from services.edge.udp_sockets import UdpSender
 
 REPLAY_SPEED: Final = 4  #: times real time, at most, for what is cached: a burst at once would be lost on the way
 REPLAY_TICK_S: Final = 0.01  #: at four times real time, one picture of 25 a second
@@ -61,7 +62,7 @@ class _Targets:
 
     def __init__(self, ways: list[RtpPair]) -> None:
         self.ways = ways
-        self.routes: list[Route] = [way.route for way in ways]
+        self.routes = Routes([way.route for way in ways])
 
 
 def _targets(players: Iterable[DatagramPlayer]) -> dict[int, _Targets]:
@@ -129,7 +130,7 @@ class DatagramAudience:
         return player.sent_alone_bytes + live
 
     def send(self, block: Block) -> None:
-        """Send the newest block to who is live, and who has waited for one like it: one call a run and player."""
+        """Send the newest block to who is live, and who has waited for one like it: a run goes to each at once."""
         if block.opens and self._waiting:
             for player in self._waiting:
                 self._go_live(player)

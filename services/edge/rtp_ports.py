@@ -104,6 +104,7 @@ class RtpPorts:
 
     def release(self, sockets: Sockets) -> None:
         """Read no more, and close."""
+        self.sender.closed += len(sockets)
         for sock in sockets:
             self._loop.remove_reader(sock.fileno())
             sock.close()

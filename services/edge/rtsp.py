@@ -54,11 +54,12 @@ class RtspConnection(asyncio.BufferedProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """The socket is gone."""
         transport, self.transport = self.transport, None
-        if transport is not None:
-            for data in unread(transport, exc):
+        try:
+            for data in unread(transport, exc) if transport is not None else ():
                 self._dialogue.feed(data)
-        self._listener.admission.leave(self._connection)
-        self._dialogue.lost(f"connection lost: {exc}" if exc else "closed by the peer")
+        finally:  # whatever becomes of its last words, the connection has gone
+            self._listener.admission.leave(self._connection)
+            self._dialogue.lost(f"connection lost: {exc}" if exc else "closed by the peer")
 
     def pause_writing(self) -> None:
         """The transport is full: a player lags, and what the client may ask for has to wait, since it takes no answers."""

@@ -30,6 +30,7 @@ class RtspAnswers:
         self.core = core
         self._link = link
         self._auth = auth
+        self._has_begun = False
 
     def send(self) -> None:
         """Send what has been answered."""
@@ -57,6 +58,18 @@ class RtspAnswers:
         """The client has what it asked for: it may ask for that again."""
         self._auth.allowed(request, path)
 
+    def may_begin(self, role: SessionRole, path: StreamPath) -> bool:
+        """Whether the client may begin a session; refused where it begins one after the other on its connection too fast."""
+        if not self._has_begun or self._link.may_begin_another():
+            return True
+        self.count_refusal(role, path, "rate", "too many sessions on one connection of late")
+        self.core.reject(503, ("Retry-After", "1"))
+        return False
+
+    def begun(self) -> None:
+        """A session has begun: others on this connection are counted from now on."""
+        self._has_begun = True
+
     def _end_if_over(self) -> None:
         if self._auth.is_over:
             self.send()
@@ -64,10 +77,17 @@ class RtspAnswers:
 
     def sends_elsewhere(self, event: DescribeRequested | AnnounceRequested, role: SessionRole) -> bool:
         """Send a client to another edge where this one lets nobody in and another is known (RFC 2326 §10.10, §11.3)."""
-        entrance, asked = self._link.context.entrance, urlsplit(event.request.uri)
+        entrance = self._link.context.entrance
         closed = entrance.closed
+        if closed is None:
+            return False
+        try:
+            asked = urlsplit(event.request.uri)
+        except ValueError as error:
+            self.refuse(role, event.path, 400, "url", f"its URL is none: {error}")
+            return True
         url = entrance.url(self._link.protocol, asked.path + (f"?{asked.query}" if asked.query else ""))
-        if closed is None or not url:
+        if not url:
             return False
         self.count_refusal(role, event.path, closed.label, f"{closed.value}, sent to {url.partition('?')[0]}")
         self.core.reject(302, ("Location", url))

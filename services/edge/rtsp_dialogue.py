@@ -11,7 +11,7 @@ import contextlib
 import logging
 import os
 from collections.abc import Awaitable, Mapping
-from typing import assert_never
+from typing import Final, assert_never
 
 from lalmesh.errors import LalmeshError, RemoteProtocolError, UnsupportedError
 from lalmesh.protocol.rtsp import (
@@ -35,6 +35,7 @@ from lalmesh.runtime.authorisation import bearer_of
 from lalmesh.runtime.forwarded import Remote
 from lalmesh.runtime.http_port import SERVER
 from lalmesh.runtime.listener import Connection
+from lalmesh.runtime.rate_limit import RateLimit
 from lalmesh.runtime.sessions import SessionRole
 from services.edge.client import Client, stream_url
 from services.edge.rtsp_answers import RtspAnswers
@@ -44,6 +45,11 @@ from services.edge.rtsp_publisher_requests import PublisherRequests
 from services.edge.rtsp_service import RtspService
 
 log = logging.getLogger(__name__)
+
+#: that one connection begins beside its first: of who looks at one stream after the other. Each costs a decision about the client,
+#: and two lines in the log
+SESSIONS_PER_S: Final = 4.0
+SESSIONS_AT_ONCE: Final = 32  #: a list of previews
 
 
 class RtspDialogue:
@@ -78,6 +84,8 @@ class RtspDialogue:
         self._publishes = PublisherRequests(self, self._answers)
         self._plays = PlayerRequests(self, self._answers, service.player)
         self._request: asyncio.Task[None] | None = None
+        self._more_sessions: RateLimit | None = None
+        self._is_full = False
         self._closing = ""
         service.add(self)
 
@@ -118,6 +126,12 @@ class RtspDialogue:
         """A datagram came from the client."""
         self._core.heard(self.loop.time())
 
+    def may_begin_another(self) -> bool:
+        """Whether the client may begin one more session on this connection, which has had one; it is counted then."""
+        if self._more_sessions is None:
+            self._more_sessions = RateLimit(SESSIONS_PER_S, SESSIONS_AT_ONCE, self.loop.time)
+        return self._more_sessions.take(self.address)
+
     def close(self, reason: str) -> None:
         """End what lives on the connection, and the connection after what waits has been sent."""
         if self._closing:
@@ -155,14 +169,28 @@ class RtspDialogue:
         self._watch_silence()
 
     def full(self) -> None:
-        """The transport takes no more for now."""
+        """The transport takes no more for now: requests that have been read wait too."""
+        self._is_full = self._core.holds_requests = True
         if self._plays.player is not None:
             self._plays.player.transport_full()
 
     def drained(self) -> None:
         """It takes more."""
+        self._is_full = self._core.holds_requests = False
         if self._plays.player is not None:
             self._plays.player.transport_drained()
+        if self._core.has_held:
+            self.loop.call_soon(self._go_on)  # not from here: TLS says this from inside a write
+
+    def _rest(self) -> None:
+        """Let others have their turn of the loop before the next request is looked at."""
+        self._core.holds_requests = True
+        self.loop.call_soon(self._go_on)
+
+    def _go_on(self) -> None:
+        if not self._is_full:
+            self._core.holds_requests = False
+            self.feed(b"")
 
     def lost(self, reason: str) -> None:
         """The connection is gone."""
@@ -226,6 +254,7 @@ class RtspDialogue:
                 self._setup(event)
             case PlayRequested():
                 self._plays.play(event)
+                self._rest()
             case RecordRequested():
                 self._publishes.record()
             case Paused():

@@ -97,6 +97,10 @@ class RtspLink(Protocol):
         """A datagram came from the client: it is there."""
         ...
 
+    def may_begin_another(self) -> bool:
+        """Whether the client may begin one more session on a connection that has had one; it is counted then."""
+        ...
+
     def close(self, reason: str) -> None:
         """End the connection, after what waits has been sent."""
         ...
@@ -133,6 +137,10 @@ class RtspPlayer(Protocol):
             ServiceError: there is none, or nobody can tell now.
             UnsupportedError: none of its tracks can go out by RTP.
         """
+        ...
+
+    def describe_again(self) -> Described | None:
+        """The description as it is now, of the session that it has; None where what it was told of is another stream by now."""
         ...
 
     def setup(self, track: int, transport: Transport) -> Transport:

@@ -59,6 +59,13 @@ class RtspPlaying:
                 self._begin(joining.session)
         return Described(sdp=rtp.description(relay.tracks), controls=rtp.controls)
 
+    def describe_again(self) -> Described | None:
+        """See `RtspPlayer.describe_again`."""
+        relay, rtp = self._relay, self._rtp
+        if relay is None or rtp is None or not relay.outputs.goes_out_as(rtp):
+            return None
+        return Described(sdp=rtp.description(relay.tracks), controls=rtp.controls)
+
     def setup(self, track: int, transport: Transport) -> Transport:
         """Take `transport`, TCP or UDP, for a track; it comes back with what the client has to know (ports, SSRC).
 

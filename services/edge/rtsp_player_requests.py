@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING
 
 from lalmesh.errors import ServiceError, UnsupportedError
-from lalmesh.protocol.rtsp import DescribeRequested, PlayRequested, Request, SetupRequested, StreamPath, match_control
+from lalmesh.protocol.rtsp import ControlUrls, DescribeRequested, PlayRequested, Request, SetupRequested, StreamPath
 from lalmesh.runtime.sessions import SessionRole
 from services.edge.rtsp_link import Described, RtspPlayer
 
@@ -25,11 +25,17 @@ class PlayerRequests:
         self._answers = answers
         self._make_player = make_player
         self._path = StreamPath("", "", "")  # of its stream
-        self._undescribed: Described | None = None  # of a player that set tracks up without asking what there are
+        self._undescribed: ControlUrls | None = None  # of a player that set tracks up without asking what there are
 
     async def describe(self, event: DescribeRequested) -> None:
-        """A client that has set tracks up may look at another stream: then what it plays stays."""
+        """A client that has set tracks up may look at another stream: then what it plays stays.
+
+        Who asks for the same stream again, as some do that lost the answer or want to know of changes, keeps its session.
+        """
         core = self._answers.core
+        if self.player is not None and event.path == self._path and (same := self.player.describe_again()) is not None:
+            core.accept_describe(same.sdp, same.controls, base_url=same.base)
+            return
         player = self._make_player(self._link)
         described = await self._described(player, event.request, event.path)
         if described is None:
@@ -50,7 +56,7 @@ class PlayerRequests:
             return
         base = described.base or event.request.uri.rstrip("/").rpartition("/")[0]
         self._replace(player, path)
-        self._undescribed = Described(sdp=b"", controls=described.controls, base=base)
+        self._undescribed = ControlUrls(base, described.controls)
         self.setup(event, player)
         if not self._answers.core.transports:
             self.close("nothing set up")
@@ -59,7 +65,7 @@ class PlayerRequests:
         """Take a way for a track."""
         core, track, told = self._answers.core, event.track, self._undescribed
         if track is None and told is not None:
-            track = match_control(event.request.uri, told.base, told.controls, core.transports.keys())
+            track = told.match(event.request.uri, core.transports.keys())
         if track is None:
             core.reject(404)
         else:
@@ -98,16 +104,21 @@ class PlayerRequests:
 
     async def _described(self, player: RtspPlayer, request: Request, path: StreamPath) -> Described | None:
         """Let `player` get hold of a stream; None where the request has been refused."""
+        if not self._answers.may_begin(SessionRole.PLAYER, path):
+            return None
         try:
             stream = self._link.context.stream_key(path.app, path.name)
             described = await player.describe(stream, self._link.client(request, path))
         except (ServiceError, UnsupportedError) as error:
+            if isinstance(error, UnsupportedError):  # it is there, and had its session
+                self._answers.begun()
             player.close("refused")
             self._answers.refuse_for(SessionRole.PLAYER, path, error)
             return None
         except BaseException:
             player.close("gone")
             raise
+        self._answers.begun()
         self._answers.allowed(request, path)
         return described
 

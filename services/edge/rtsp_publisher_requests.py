@@ -43,6 +43,8 @@ class PublisherRequests:
             detail = "none of its media is carried by RTP"
             self._answers.refuse(SessionRole.PUBLISHER, event.path, 415, "description", detail)
             return
+        if not self._answers.may_begin(SessionRole.PUBLISHER, event.path):
+            return
         make_way("announced anew")
         try:
             await self._publish(event, tracks)
@@ -53,6 +55,7 @@ class PublisherRequests:
         link, context = self._link, self._link.context
         stream, client = context.stream_key(event.path.app, event.path.name), link.client(event.request, event.path)
         publishing = await context.publish(stream, client, link.close)
+        self._answers.begun()
         self._answers.allowed(event.request, event.path)
         session = context.sessions.open(client, SessionRole.PUBLISHER, stream, link.close, publishing.trace)
         self.publisher = RtspPublisher(link, publishing, session, tracks)

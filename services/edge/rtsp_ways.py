@@ -23,6 +23,7 @@ from services.edge.session import SessionMedia
 #: other choice has a fan-out and a cache of its own. Beyond, players are told the plain ones
 MAX_CHANNEL_MAPS: Final = 8
 MAX_LATE_CHANNEL_MAPS: Final = 16  #: ... where who was told of others while there was room may still play on them
+MAX_TRACK_CHOICES: Final = 16  #: likewise of some tracks, neither one nor all: with three tracks there are no more, sockets and all
 LATE_RETRY_S: Final = 5.0  #: after which such a player may ask again
 
 First = Mapping[int, tuple[int, int]]  #: by track index: sequence number and RTP timestamp of its first packet
@@ -37,18 +38,38 @@ class _ChannelMap:
     is_socket: bool
 
     @property
-    def is_plain(self) -> bool:
-        """Each track that is there has the channels that it is kept on."""
-        return all(pair in (None, plain) for pair, plain in zip(self.channels, plain_channels(self.rtp), strict=True))
+    def has_own_channels(self) -> bool:
+        """Some track is on others than those that it is kept on."""
+        return any(pair not in (None, plain) for pair, plain in zip(self.channels, plain_channels(self.rtp), strict=True))
+
+    @property
+    def is_choice_of_tracks(self) -> bool:
+        """Some are left out, on the plain channels.
+
+        One track alone is none, since many want only the picture, or only the sound: all of those cost what the stream does once.
+        """
+        return not self.has_own_channels and 1 < len(self.channels) - self.channels.count(None) < len(self.channels)
 
 
 def has_room_for_channels(relay: Relay) -> bool:
     """Whether players may choose their channels."""
-    return _own_maps(relay) < MAX_CHANNEL_MAPS
+    return sum(key.has_own_channels for key in _maps(relay)) < MAX_CHANNEL_MAPS
 
 
-def _own_maps(relay: Relay) -> int:
-    return sum(isinstance(key, _ChannelMap) and not key.is_plain for key in relay.outputs.keys)
+def _maps(relay: Relay) -> list[_ChannelMap]:
+    """Those in use."""
+    return [key for key in relay.outputs.keys if isinstance(key, _ChannelMap)]
+
+
+def _check_room(relay: Relay, wanted: _ChannelMap) -> None:
+    """Return if a player may have `wanted`; otherwise raise Unavailable."""
+    used = _maps(relay)
+    if wanted in used:
+        return
+    if wanted.has_own_channels and sum(key.has_own_channels for key in used) >= MAX_LATE_CHANNEL_MAPS:
+        raise Unavailable("too many choices of channels", retry_after_s=LATE_RETRY_S)
+    if wanted.is_choice_of_tracks and sum(key.is_choice_of_tracks for key in used) >= MAX_TRACK_CHOICES:
+        raise Unavailable("too many choices of tracks", retry_after_s=LATE_RETRY_S)
 
 
 class Way(Protocol):
@@ -96,15 +117,14 @@ class InterleavedWay:
         """Take part in what goes out on `channels`, beginning with what is cached, or at the next random access point.
 
         Raises:
-            Unavailable: too many other choices of channels are in use.
+            Unavailable: too many other choices of channels, or of tracks, are in use.
         """
         self.tracks = frozenset(index for index, pair in enumerate(channels) if pair is not None)
         self._from_cache = from_cache
         packager = WebSocketInterleavedPackager if link.is_socket else InterleavedPackager
         self._packager = packager(rtp, channels)
         key = _ChannelMap(rtp, channels, link.is_socket)
-        if not key.is_plain and key not in relay.outputs.keys and _own_maps(relay) >= MAX_LATE_CHANNEL_MAPS:
-            raise Unavailable("too many choices of channels", retry_after_s=LATE_RETRY_S)
+        _check_room(relay, key)
         form = OutputFormat(key=key, name="rtp", packager=lambda: packager(rtp, channels), rtp=rtp)
         relay.hold()
         self._playing = playing_on(transport, relay, form, link.close, link.context.player_sndbuf_bytes)

@@ -13,6 +13,8 @@ from wsproto.events import BytesMessage, CloseConnection, Ping, Pong, TextMessag
 from wsproto.frame_protocol import CloseReason
 from wsproto.utilities import RemoteProtocolError
 
+from lalmesh.allowance import Allowance
+from lalmesh.errors import LimitExceeded
 from lalmesh.runtime.cors import CorsPolicy
 from lalmesh.runtime.http_gate import Gate, gate_of
 from lalmesh.runtime.http_port import HttpPort, reading_app
@@ -27,6 +29,9 @@ from services.edge.takeover import TakenOver, take_over
 
 SUBPROTOCOL = "rtsp"
 GOODBYE_S = 1.0  #: for the peer's answer to our Close frame
+FRAME_WEIGHT_BYTES = 64  #: what a frame costs, told in bytes of a long one; a packet of Opus in one of its own has about as many
+FRAMES_OF_A_READ_BYTES = 16 * FRAME_WEIGHT_BYTES  #: requests, reports and pings come a few at a time
+FRAMES_OF_A_BURST_BYTES = 128 << 10  #: a minute of packets of silence, after as long a gap
 
 
 def asks_for_rtsp(request: web.Request) -> bool:
@@ -80,6 +85,8 @@ class RtspSocket(asyncio.Protocol):
         self._socket = Connection(ConnectionType.SERVER)
         self._dialogue: RtspDialogue | None = None
         self._said_goodbye = False
+        self._is_heard = True
+        self._frames = Allowance("frames", of_a_read_bytes=FRAMES_OF_A_READ_BYTES, burst_bytes=FRAMES_OF_A_BURST_BYTES)
 
     def start(self, transport: asyncio.Transport, service: RtspService, gate: Gate, protocol: str) -> None:
         """Talk over `transport`, which `gate` counts."""
@@ -92,12 +99,14 @@ class RtspSocket(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Frames of the client."""
         dialogue = self._dialogue
-        if self.transport is None or dialogue is None or self._socket.state is ConnectionState.CLOSED:
+        if self.transport is None or dialogue is None or not self._is_heard or self._socket.state is ConnectionState.CLOSED:
             return
+        self._frames.read(len(data))
         self._socket.receive_data(data)
         received = bytearray()  # by all frames of one read: one run comes of them
         try:
             for event in self._socket.events():
+                self._frames.take(FRAME_WEIGHT_BYTES)
                 match event:
                     case BytesMessage(data=part):
                         received += part
@@ -109,19 +118,22 @@ class RtspSocket(asyncio.Protocol):
                         dialogue.feed(bytes(received))
                         self._answer_goodbye(dialogue, event)
                         return
-        except RemoteProtocolError as error:
+        except (RemoteProtocolError, LimitExceeded) as error:
+            self._is_heard = not isinstance(error, LimitExceeded)  # in a flood nobody looks for the peer's goodbye
             dialogue.close(f"protocol error: {error}")
             return
         dialogue.feed(bytes(received))
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The socket is gone."""
-        if self.transport is not None:
-            for data in unread(self.transport, exc):
-                self.data_received(bytes(data))
-        self.transport = None
-        if self._dialogue is not None:
-            self._dialogue.lost(f"connection lost: {exc}" if exc else "closed by the peer")
+        try:
+            if self.transport is not None:
+                for data in unread(self.transport, exc):
+                    self.data_received(bytes(data))
+        finally:
+            self.transport = None
+            if self._dialogue is not None:
+                self._dialogue.lost(f"connection lost: {exc}" if exc else "closed by the peer")
 
     def pause_writing(self) -> None:
         """The transport is full."""

@@ -62,5 +62,6 @@ class EdgeSettings:
     joins_first: bool = False  #: whether it listens once it has joined only: others listen at its ports, who know more till then
     chunk_size: int = 60_000
     claim_timeout_s: float = 5.0
+    delivery_s: float = 7.0  #: that the last units of a publisher which has gone have, to reach an origin
     session_report_s: float = 5.0
     stream_series: int = 0  #: streams that metrics have series of; 0: none

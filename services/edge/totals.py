@@ -132,7 +132,7 @@ def totals_of_udp(ports: RtpPorts) -> Iterable[Metric]:
     counters = ports.counters
     yield CounterMetricFamily("edge_udp_strangers", "Datagrams that came from nobody that was known there.", counters.strangers)
     yield CounterMetricFamily("edge_udp_unsent", "RTP packets that the kernel did not take.", counters.unsent)
-    yield CounterMetricFamily("edge_udp_send_calls", "System calls that sent RTP.", counters.calls)
+    yield CounterMetricFamily("edge_udp_sends", "Runs and packets of RTP given to the kernel, each for one client.", counters.sends)
 
 
 def totals_of_proxy(counters: HlsProxyCounters, players: int) -> Iterable[Metric]:

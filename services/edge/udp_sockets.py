@@ -1,18 +1,25 @@
-"""UDP sockets for media: bound in pairs, read in batches, written to with segmentation offload (DESIGN.md section 4)."""
+"""UDP sockets for media: bound in pairs, read in batches, written to with segmentation offload (DESIGN.md section 4).
+
+A socket that serves one client alone is connected to it, once it is known that the client stays where it is and many are sent the
+same. The kernel then looks up the way once, not for each run, and takes a run for all of these in one call (`kernel_writes`).
+"""
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import logging
 import socket
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import repeat
 from operator import attrgetter, call
 from typing import Final, TypeAlias
 
-from lalmesh.protocol.rtp import Run
+from lalmesh.protocol.rtp import MAX_PACKET_BYTES, Run
+from services.edge.direct import MANY_SOCKETS
+from services.edge.kernel_writes import MAX_BLOCK_BYTES, WriteRequests, kernel_writes
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +51,7 @@ class UdpCounters:
 
     strangers: int = 0  #: came from nobody that was known there
     unsent: int = 0  #: the kernel did not take them: its buffer was full, or there was no way
-    calls: int = 0  #: system calls that sent
+    sends: int = 0  #: runs and packets, for each client that they went to
 
 
 def bind_pair(address: str, port: int) -> Sockets:
@@ -109,29 +116,118 @@ class Route:
 
     sock: socket.socket
     target: Address  #: changes where it turns out that the client is elsewhere
+    is_final: bool = False  #: the client has been heard there, where it said that it is, and the socket serves nobody else
+    is_settled: bool = False  #: the socket is connected, and cuts what is longer than `MAX_PACKET_BYTES` unasked
+
+    def settle(self) -> None:
+        """Connect the socket, if the client stays."""
+        if self.is_settled or not self.is_final:
+            return
+        try:
+            self.sock.connect(self.target)
+            self.sock.setsockopt(socket.IPPROTO_UDP, _UDP_SEGMENT, MAX_PACKET_BYTES)
+        except OSError as error:  # an address that does not name its network, or a kernel that does not cut
+            log.debug("UDP goes to %s by a call for each run: %s", self.target, error)
+            self.is_final = False
+        else:
+            self.is_settled = True
+
+    def unsettle(self) -> None:
+        """Something does not go that way: have it sent as before, for good."""
+        self.is_final = self.is_settled = False
+        with contextlib.suppress(OSError):  # it is closed
+            self.sock.setsockopt(socket.IPPROTO_UDP, _UDP_SEGMENT, 0)
+
+
+class Routes:
+    """Routes that the same goes out on, again and again."""
+
+    __slots__ = ("_closed", "_every", "_requests", "plain", "settled")
+
+    def __init__(self, routes: Sequence[Route]) -> None:
+        """Settle none yet."""
+        self._every = routes
+        self._closed: int | None = None  # how many sockets were when these were told apart; None: they have to be
+        self.plain: Sequence[Route] = routes  #: each has a call of its own
+        self.settled: Sequence[Route] = ()  #: one call serves all
+        self._requests: WriteRequests | None = None
+
+    def prepare(self, closed: int) -> None:
+        """Tell apart which are settled, those that can be if all are many; again, if another number of sockets has been `closed`.
+
+        A descriptor whose socket is closed may soon be another's.
+        """
+        if self._closed == closed:
+            return
+        self._closed = closed
+        writes = kernel_writes()
+        if writes is not None and len(self._every) >= MANY_SOCKETS:
+            for route in self._every:
+                route.settle()
+        self.plain = [route for route in self._every if not route.is_settled]
+        self.settled = [route for route in self._every if route.is_settled]  # where others have gone, they may be few
+        self._requests = None
+        if writes is not None and self.settled:
+            self._requests = WriteRequests(writes, [route.sock.fileno() for route in self.settled])
+
+    def unsettle(self, routes: Iterable[Route]) -> None:
+        """Something does not go out on these of them."""
+        for route in routes:
+            route.unsettle()
+        self._closed = None
+
+    def send_together(self, run: Run) -> list[Route] | None:
+        """Send a run on all that are settled; those that did not take it. None: on none, as it is not to be cut as these do it."""
+        size, segment = len(run.data), run.segment_bytes
+        is_cut_so = segment == MAX_PACKET_BYTES or size <= segment < MAX_PACKET_BYTES
+        if self._requests is None or not is_cut_so or size > MAX_BLOCK_BYTES:
+            return None
+        return [self.settled[place] for place, _ in self._requests.write(run.data, 0)]
 
 
 class UdpSender:
-    """Sends runs of packets: each in one system call a client, where the kernel cuts them; else packet by packet."""
+    """Sends runs of packets: where the kernel cuts them in one system call a client, or for all; else packet by packet."""
 
     def __init__(self, counters: UdpCounters, *, offload: bool = True) -> None:
         """Count in `counters`; without `offload` the kernel is not asked to cut."""
         self._counters = counters
         self.offload = offload  #: until the kernel refuses
+        self.closed = 0  #: sockets that `Routes` may have been of
 
-    def send(self, runs: Sequence[Run], routes: Sequence[Route]) -> None:
+    def send(self, runs: Iterable[Run], routes: Routes) -> None:
         """Send packets on each route; what the kernel does not take now is lost, as on the way."""
         for run in runs:
-            if len(run.data) <= run.segment_bytes:
-                self._send_packet(run.data, routes)
-            elif refused := self._send_run(run, routes) if self.offload else routes:
-                self._send_each(run, refused)
+            routes.prepare(self.closed)
+            self._send_apart(run, routes.plain)
+            if routes.settled:
+                self._send_settled(run, routes)
+
+    def send_packet(self, packet: bytes, route: Route) -> None:
+        """Send a packet on one route, as `send` does."""
+        self._send_packet(packet, (route,))
+
+    def _send_apart(self, run: Run, routes: Sequence[Route]) -> None:
+        """Send a run on each of some routes that are not settled."""
+        if len(run.data) <= run.segment_bytes:
+            self._send_packet(run.data, routes)
+        elif refused := self._send_run(run, routes) if self.offload else routes:
+            self._send_each(run, refused)
+
+    def _send_settled(self, run: Run, routes: Routes) -> None:
+        refused = routes.send_together(run)
+        if refused is None:
+            refused = self._send_run(run, routes.settled)
+        else:
+            self._counters.sends += len(routes.settled)
+        if refused:
+            routes.unsettle(refused)
+            self._send_apart(run, refused)
 
     def _send_run(self, run: Run, routes: Sequence[Route]) -> list[Route]:
         """Let the kernel cut; the routes on which it does not."""
         segment = ((socket.IPPROTO_UDP, _UDP_SEGMENT, _SEGMENT_SIZE.pack(run.segment_bytes)),)
         sends = map(call, map(_SENDMSG, routes), repeat((run.data,)), repeat(segment), repeat(0), map(_TARGET, routes))
-        self._counters.calls += len(routes)
+        self._counters.sends += len(routes)
         refused = []
         for place, error in _failed(sends):
             if error.errno in _NO_OFFLOAD and self.offload:
@@ -149,7 +245,7 @@ class UdpSender:
             self._send_packet(data[at : at + size], routes)
 
     def _send_packet(self, packet: bytes | memoryview, routes: Sequence[Route]) -> None:
-        self._counters.calls += len(routes)
+        self._counters.sends += len(routes)
         self._counters.unsent += len(_failed(map(call, map(_SENDTO, routes), repeat(packet), map(_TARGET, routes))))
 
 

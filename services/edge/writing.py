@@ -10,6 +10,9 @@ The newer place wins, and what is written at two places is so only until the new
 of its origin, and readers that saw it follow nothing lower: so once the heir has taken over there is no way back to the origin but
 by the scheduler's word. Units are named, so what reaches a reader by two ways is the same.
 
+The last units of a publisher that has left (`Left`) may still be on their way. They go where it writes, or, while that is nowhere,
+the same ways as before, until an origin has said that it has all.
+
 The shell owns the outlets, which the core knows by number, and asks the scheduler; `publication.py` has the units.
 """
 
@@ -23,6 +26,7 @@ from lalmesh.runtime.link import CloseReason
 from lalmesh.runtime.ownership import NO_PLACE, Grant, NodeAddress, Place
 from lalmesh.runtime.scheduling import Claim, Held, Move, Refusal, Refused
 from services.edge.writing_events import (
+    AllSent,
     Answered,
     AskClaim,
     AskMove,
@@ -32,6 +36,8 @@ from services.edge.writing_events import (
     Command,
     End,
     Event,
+    Finish,
+    Left,
     Open,
     Opened,
     Started,
@@ -82,12 +88,18 @@ class Writing:
         self._ask_pause_s = FIRST_RETRY_S
         self._retry_at_s: float | None = None
         self._retry_pause_s = FIRST_RETRY_S
+        self._has_left = False  # the publisher
         self._over = False
 
     @property
     def place(self) -> Place:
         """Of the group that is written to; as granted while none is."""
         return self._ports[self._written].place if self._written is not None else self.grant.place
+
+    @property
+    def is_written(self) -> bool:
+        """Whether an origin takes units."""
+        return self._written is not None
 
     @property
     def next_timer(self) -> float | None:
@@ -115,6 +127,9 @@ class Writing:
                 return self._closed(event, now_s)
             case Told():
                 return self._told(event, now_s)
+            case Left():
+                self._has_left = True
+                return [] if self._written is None else [Finish(self._written)]
             case ClaimWanted():
                 self._claim_wanted = True
                 return self._ask_if_needed()
@@ -145,6 +160,8 @@ class Writing:
         self._written, self._opening, self._retry_at_s = event.port, None, None
         port.opened_at_s, port.place = now_s, max(port.place, event.place)
         self._heir_opened = self._heir_opened or port.as_heir
+        if self._has_left:
+            commands.append(Finish(event.port))
         return commands + self._ask_if_needed()
 
     def _closed(self, event: Closed, now_s: float) -> list[Command]:
@@ -153,6 +170,9 @@ class Writing:
             return []
         if event.reason is CloseReason.FENCED:
             return self._end(event.detail)
+        if event.reason is CloseReason.DONE and self._has_left and event.port == self._written:
+            self._over = True
+            return [AllSent()]
         if port.opened_at_s is not None and now_s - port.opened_at_s >= STEADY_S:
             self._tried, self._failures = [], 0
             self._retry_pause_s = self._ask_pause_s = FIRST_RETRY_S

@@ -42,6 +42,11 @@ class Told:
 
 
 @dataclass(slots=True, frozen=True)
+class Left:
+    """The publisher has gone: what it sent is to reach an origin, and that is all."""
+
+
+@dataclass(slots=True, frozen=True)
 class ClaimWanted:
     """The registry does not show the claim: it is to be made again, until it is there."""
 
@@ -58,7 +63,7 @@ class TimerFired:
     """The time that `Writing.next_timer` named has come."""
 
 
-Event = Started | Opened | Closed | Told | ClaimWanted | Answered | TimerFired
+Event = Started | Opened | Closed | Told | Left | ClaimWanted | Answered | TimerFired
 
 
 # commands
@@ -82,6 +87,18 @@ class Close:
 
 
 @dataclass(slots=True, frozen=True)
+class Finish:
+    """Send the rest; `Closed` says with `CloseReason.DONE` that the origin has all."""
+
+    port: int
+
+
+@dataclass(slots=True, frozen=True)
+class AllSent:
+    """An origin has all that the publisher sent before it left: nothing more is to be done."""
+
+
+@dataclass(slots=True, frozen=True)
 class AskMove:
     """Ask for another origin, or have written down where the group is."""
 
@@ -102,4 +119,4 @@ class End:
     reason: str
 
 
-Command = Open | Close | AskMove | AskClaim | End
+Command = Open | Close | Finish | AllSent | AskMove | AskClaim | End

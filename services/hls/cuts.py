@@ -8,13 +8,15 @@ from dataclasses import dataclass, field
 from lalmesh.media import TICKS_PER_MS, TICKS_PER_SECOND, AccessUnit, Kind, Track, TrackSet
 from lalmesh.runtime.ownership import UnitName
 
+SHORTEST_PERCENT = 85  #: of PART-TARGET, that every part but the last of its segment lasts at least (rfc8216bis §4.4.4.9)
+
 
 @dataclass(slots=True, frozen=True, kw_only=True)
 class CutSettings:
     """Where a stream may be cut. Times are ticks of 90 kHz."""
 
     segment: int = 3 * TICKS_PER_SECOND  #: a segment ends at the first random access point after so much
-    part: int = TICKS_PER_SECOND // 2  #: parts are as long as this allows
+    part: int = TICKS_PER_SECOND // 2  #: parts are as long as this allows, of few pictures a little longer
     max_target_s: int = 12  #: no segment is longer, so a longer group of pictures is cut in its middle
 
 
@@ -29,6 +31,11 @@ class Targets:
     def longest(self) -> int:
         """The longest segment: its duration, rounded to milliseconds and then to seconds, must not be above the target."""
         return self.duration_s * TICKS_PER_SECOND + TICKS_PER_SECOND // 2 - TICKS_PER_MS
+
+    @property
+    def shortest(self) -> int:
+        """The shortest part that another of its segment may follow."""
+        return shortest_part(self.part)
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
@@ -85,6 +92,7 @@ class PartClosed:
     duration: int  #: ticks, above 0
     independent: bool  #: whether its first picture can be decoded alone
     following: AccessUnit | None = None  #: the unit that comes next, where it goes on from here
+    whole: bool = False  #: this is all of a segment that playlists list without parts; it may be longer than a part
 
 
 @dataclass(slots=True, frozen=True)
@@ -105,6 +113,11 @@ class StreamOver:
 
 
 Cut = TargetsFixed | SegmentLost | SegmentBegun | UnitsAdded | PartClosed | SegmentClosed | StreamOver
+
+
+def shortest_part(target: int) -> int:
+    """The shortest part that another of its segment may follow, and a tick more, since playlists round both."""
+    return target * SHORTEST_PERCENT // 100 + 2
 
 
 def configuration_of(tracks: TrackSet) -> tuple[object, ...]:

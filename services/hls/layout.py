@@ -17,6 +17,7 @@ from typing import Any
 
 from lalmesh.errors import RemoteProtocolError
 from lalmesh.names import StreamKey
+from lalmesh.protocol.hls import parse_file_name
 from lalmesh.runtime.ownership import Epoch, UnitName
 from lalmesh.runtime.reader import ReaderMemory
 from services.hls.cuts import Targets
@@ -91,6 +92,7 @@ class StoredState:
     ended: bool = False  #: the stream is over
     left: bool = False  #: the worker has left it, since nobody asked for it any more
     renditions: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  #: by name, what each needs to go on
+    outdated: tuple[str, ...] = ()  #: names of files that have left the playlists and are still stored, the oldest first
 
     def serialize(self) -> bytes:
         """The state as it is stored."""
@@ -113,6 +115,7 @@ class StoredState:
                 "ended": self.ended,
                 "left": self.left,
                 "renditions": self.renditions,
+                "outdated": self.outdated,
             },
             separators=(",", ":"),
         ).encode()
@@ -153,4 +156,5 @@ class StoredState:
             ended=found["ended"],
             left=found.get("left", False),  # versions before wrote none
             renditions=found["renditions"],
+            outdated=tuple(str(parse_file_name(name)) for name in found.get("outdated", ())),  # nor this
         )

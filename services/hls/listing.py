@@ -45,7 +45,7 @@ class Listing:
         match cut:
             case SegmentClosed(number) if holds and before is not None and now is not None:
                 self._held.append((number, replace(before, hint_uri=now.hint_uri)))
-            case PartClosed() if now is not None and now.part_target is not None:
+            case PartClosed(whole=False) if now is not None and now.part_target is not None:
                 self.show()
             case StreamOver():
                 self.show()

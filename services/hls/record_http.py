@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 
 DEFAULT_LIMIT = 100
 MAX_LIMIT = 1000  #: recordings of one page: 400 KB of JSON
+MAX_LIMIT_CHARS = 9  #: of the number in a query: Python refuses to convert more than 4,300 digits
 FILE_CACHING = "public, max-age=60"  #: what a lost machine left may be stored again, and longer
 _SECOND_US = 1_000_000
 
@@ -54,7 +55,7 @@ class RecordHttp:
     async def _list(self, request: web.Request, stream: StreamKey | None) -> web.Response:
         """A page: of one stream's recordings by time, or of all by stream."""
         limit = request.query.get("limit", str(DEFAULT_LIMIT))
-        if not (limit.isascii() and limit.isdigit()) or not 1 <= int(limit[:9]) <= MAX_LIMIT:
+        if not (limit.isascii() and limit.isdigit() and len(limit) <= MAX_LIMIT_CHARS and 1 <= int(limit) <= MAX_LIMIT):
             return _refused(400, f"limit has to be from 1 to {MAX_LIMIT}")
         page = await self._catalogue.page(stream, after=request.query.get("after", ""), limit=int(limit))
         following = f"{request.rel_url.raw_path}?limit={limit}&after={quote(page.after, safe='')}" if page.after else None

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
-from lalmesh.runtime.storage import MAX_LISTED, Storage, StorageOptions, StoredObject, open_storage
+from lalmesh.runtime.storage import MAX_LISTED, Storage, StorageOptions, StoredObject, list_pages, open_storage
 
 
 class LateStorage:
@@ -56,6 +56,12 @@ class LateStorage:
     async def stat(self, path: str) -> StoredObject | None:
         """See `Storage.stat`."""
         return None if self._is_absent else await self._storage().stat(path)
+
+    async def pages(self, prefix: str, limit: int) -> AsyncIterator[list[StoredObject]]:
+        """See `list_pages`."""
+        if not self._is_absent:
+            async for page in list_pages(self._storage(), prefix, limit=limit):
+                yield page
 
     async def list(self, prefix: str, *, after: str = "", limit: int = MAX_LISTED) -> list[StoredObject]:
         """See `Storage.list`."""

@@ -85,12 +85,15 @@ class Storing:
         try:
             async with asyncio.timeout(wait_s):
                 await self._writer.mark()
-                return await read_state_below(self._storage, self._stream, self._epoch), True
+                state = await read_state_below(self._storage, self._stream, self._epoch)
         except (StorageUnavailable, RemoteProtocolError, TimeoutError) as error:
             self._counters.failures += 1
             reason = str(error) or f"no answer in {wait_s:g} s"
             log.warning("nothing is known of what was stored: %s", reason, extra=self._facts)
             return None, False
+        if state is not None:
+            self._outdated = [*state.outdated]
+        return state, True
 
     async def look(self) -> None:
         """Look for another worker's marker, without waiting for the next segment."""
@@ -108,6 +111,7 @@ class Storing:
         """Store the segment that `closed`, of `tracks`, by all renditions; `memory` is the reader's, at its last unit."""
         targets = self._output.targets
         assert targets is not None  # fixed before the first segment
+        going = self._outdated_files()
         self._last = StoredState(
             next_number=closed.number + 1,
             targets=targets.targets,
@@ -117,8 +121,9 @@ class Storing:
             configuration=configuration_of(tracks),
             memory=memory,
             renditions=self._output.to_state(),
+            outdated=(*going, *self._outdated),  # the first ones go after this is stored
         )
-        self._hand_over(self._last, self._outdated_files())
+        self._hand_over(self._last, going)
 
     def add_late(self) -> None:
         """Store the segments of the past that a new rendition has made, and that there is one."""

@@ -65,6 +65,7 @@ class Workers:
         self.events: HlsEvents | None = None
         self._workers: dict[StreamKey, Worker] = {}
         self._over: dict[StreamKey, Worker] = {}  # whose streams have ended
+        self._reading: dict[tuple[StreamKey, Epoch], Worker] = {}  # whose readers are not among the past ones yet
         self._past_readers = ReaderCounters()
         self._fences: dict[StreamKey, Epoch] = {}  # the highest epoch seen
         self._tasks: set[asyncio.Task[None]] = set()
@@ -86,7 +87,7 @@ class Workers:
         """The counters of all readers that are and were."""
         totals = ReaderCounters()
         add_counters(totals, self._past_readers)
-        for worker in self:
+        for worker in self._reading.values():
             if worker.reader is not None:
                 add_counters(totals, worker.reader.counters)
         return totals
@@ -136,7 +137,7 @@ class Workers:
             worker = None
         if worker is None and is_here and owner.epoch > seen:  # an epoch that was here has been given back
             self._over.pop(stream, None)
-            worker = self._workers[stream] = Worker(self, owner)
+            worker = self._workers[stream] = self._reading[stream, owner.epoch] = Worker(self, owner)
         return worker
 
     async def look_for_successors(self) -> None:
@@ -182,6 +183,7 @@ class Workers:
         """See `WorkerHost.ended`."""
         if worker.recording is not None:
             worker.recording.finish(EndReason.ENDED if worker.ending is Ending.OVER else EndReason.STOPPED)
+        self._reading.pop((worker.stream, worker.epoch), None)
         if worker.reader is not None:
             add_counters(self._past_readers, worker.reader.counters)
             self.seen.see(worker.stream, *worker.reader.seen)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from prometheus_client import CollectorRegistry
@@ -15,6 +15,7 @@ from lalmesh.errors import Unavailable
 from lalmesh.names import StreamKey
 from lalmesh.runtime.channels import STOP_GRACE_S, Channels
 from lalmesh.runtime.durations import Durations, link_delay_metric
+from lalmesh.runtime.gathering import Gatherer
 from lalmesh.runtime.link import LinkCounters, LinkLimits, LinkServicer
 from lalmesh.runtime.link_metrics import link_metrics
 from lalmesh.runtime.load import ByteRate, ByteRates
@@ -42,6 +43,8 @@ from services.origin.groups import Groups
 log = logging.getLogger(__name__)
 
 RELEASE_DEADLINE_S = 5.0
+#: releases are gathered for so long: with a lost edge, and while schedulers are away, many come together. Nobody waits for them
+GATHERED_S = 0.1
 LOOK_S = 0.1  #: between two looks whether anybody reads or writes
 LOCATE_DEADLINE_S = 1.0  #: where a group may have gone that could not be released
 
@@ -97,6 +100,8 @@ class OriginApp:
         self._scheduler = scheduler
         self._channels = channels
         self.groups = Groups(node, cluster_keys, settings.groups, self._release)
+        self._releases: Gatherer[Released, bool] = Gatherer(self._ask_release, window_s=GATHERED_S)
+        self._is_answered = True  # the last release
         self.grpc_port = 0
         self._links: LinkServicer | None = None
         self._server = channels.server() if channels is not None else None
@@ -180,16 +185,28 @@ class OriginApp:
             await self._server.stop(STOP_GRACE_S)
 
     async def _release(self, stream: StreamKey, epoch: Epoch, place: Place) -> bool | None:
-        released = Released(stream=stream, epoch=epoch, place=place)
         try:
-            done = (await self._scheduler.release(self.member.address, groups=[released], deadline_s=RELEASE_DEADLINE_S))[0]
-        except Unavailable as error:
-            log.warning("group not released: %s", error, extra={"stream_key": str(stream)})
+            done = await self._releases.ask(Released(stream=stream, epoch=epoch, place=place), RELEASE_DEADLINE_S)
+        except Unavailable:
             return None
         if not done:  # claimed; or it is at another origin, and the notice of that was lost
             answer = (await self._scheduler.locate([Wanted(stream, place)], LOCATE_DEADLINE_S))[0]
             if isinstance(answer, Location):
                 self.groups.moved(answer)
+        return done
+
+    async def _ask_release(self, released: Sequence[Released], deadline_s: float) -> list[bool]:
+        """Release groups; the log has a line when that is not answered, and one when it is again."""
+        try:
+            done = await self._scheduler.release(self.member.address, groups=released, deadline_s=deadline_s)
+        except Unavailable as error:
+            if self._is_answered:
+                log.warning("groups are not released, and kept until they are: %s", error)
+            self._is_answered = False
+            raise
+        if not self._is_answered:
+            log.info("groups are released again")
+        self._is_answered = True
         return done
 
     def _command(self, command: NodeCommand) -> None:

@@ -33,6 +33,7 @@ class PublicationOpened:
     publication: bytes
     place: Place
     heir: NodeAddress | None = None  #: where it goes if it loses this origin
+    replay_us: int = 0  #: age of the oldest unit that it may replay, where that is more than is kept as a rule
 
 
 @dataclass(slots=True, frozen=True)

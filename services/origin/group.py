@@ -15,6 +15,7 @@ no unit. Its shell owns the ports of publications and subscribers; the core know
 
 from __future__ import annotations
 
+import random
 from dataclasses import dataclass, field, replace
 from typing import assert_never
 
@@ -45,6 +46,13 @@ from services.origin.events import (
 )
 
 MAX_SUBSCRIBERS = 10_000  #: readers of one stream: nodes, not players
+#: pauses after a registry that did not answer double up to this: an outage may last, with thousands of groups in grace, and so long
+#: after it at most a stream ends whose publisher has gone
+MAX_RELEASE_PAUSE_S = 30.0
+REPLAY_S = 10.0  #: that readers have for what a publication replays of the time when no origin took it
+REPLAY_MARGIN_US = 3_000_000  #: by which that may be older when they get it
+UNREAD_US = 500_000  #: how old a unit may be that readers have not got, while the nodes run
+_SHORTEST_OF_A_PAUSE = 0.8  # of it, by chance, so that those who asked together spread
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
@@ -53,7 +61,8 @@ class GroupSettings:
 
     ring: RingLimits = field(default_factory=lambda: RingLimits(keep_us=3_000_000, trim_us=TRIM_US))
     grace_s: float = 30.0  #: also how long readers are kept that stay when the stream has another origin
-    release_retry_s: float = 2.0  #: after a registry that did not answer, or a claim that has not been followed by a publication
+    #: after a claim that has not been followed by a publication, and at first after a registry that did not answer
+    release_retry_s: float = 2.0
     waiting_s: float = 30.0  #: how long readers may wait for a first publication
     remembered_num: int = FENCES_KEPT  #: streams whose highest epoch an origin remembers
 
@@ -73,8 +82,8 @@ class GroupCounters:
 class Group:
     """What an origin holds of one stream."""
 
-    def __init__(self, stream: StreamKey, settings: GroupSettings) -> None:
-        """Start waiting."""
+    def __init__(self, stream: StreamKey, settings: GroupSettings, rng: random.Random) -> None:
+        """Start waiting; `rng` spreads the pauses of many groups."""
         self.stream = stream
         self.state = GroupState.WAITING
         self.epoch: Epoch = NO_EPOCH
@@ -85,13 +94,17 @@ class Group:
         self.delay_us: int | None = None  #: how late the oldest unit of the newest run came, as the shell around this notes
         self.next_timer: float | None = None  #: when `TimerFired` is due
         self.settings = settings
+        self._rng = rng
+        self._release_pause_s = 0.0  # the last, after a registry that did not answer; 0: it has
         self._writer: int | None = None  # port of the live publication
         self._heir: NodeAddress | None = None  # of the present place
         self._elsewhere: Location | None = None  # where the stream is, or is likely to be, if not here
         self._subscribers: set[int] = set()
         self._keeps: dict[int, int] = {}  # µs by port, of the subscribers that want anything kept
-        self._left_keep_us = 0  # the same of those that left not long ago
-        self._left_until_s = 0.0
+        self._newest_us = 0  # when the edge received the newest unit
+        self._pause_us = settings.ring.keep_us - UNREAD_US
+        self._kept_us = 0  # the same for whoever goes on after those that left, and for a replay
+        self._kept_until_s = 0.0
 
     @property
     def subscribers(self) -> int:
@@ -104,7 +117,7 @@ class Group:
             return _refused(event)
         match event:
             case PublicationOpened():
-                return self._publication_opened(event)
+                return self._publication_opened(event, now_s)
             case PublicationLost():
                 return self._publication_lost(event, now_s)
             case SubscriberJoined():
@@ -122,7 +135,7 @@ class Group:
 
     # the publication
 
-    def _publication_opened(self, event: PublicationOpened) -> list[Command]:
+    def _publication_opened(self, event: PublicationOpened, now_s: float) -> list[Command]:
         if event.epoch < self.epoch or (event.epoch == self.epoch and self.publication not in (b"", event.publication)):
             detail = f"epoch {event.epoch.term}.{event.epoch.revision} is outdated"
             return [ClosePublication(event.port, CloseReason.FENCED, detail)]
@@ -140,6 +153,9 @@ class Group:
             self.place = self.ring.place = event.place
             self._heir = event.heir
         self.state, self.next_timer, self._elsewhere = GroupState.LIVE, None, None
+        self._release_pause_s = 0.0
+        if event.replay_us:
+            self._keep_for(event.replay_us + REPLAY_MARGIN_US, now_s + REPLAY_S)
         commands.append(AcceptPublication(event.port, self.ring.last_name, self.place))
         return commands
 
@@ -147,8 +163,8 @@ class Group:
         """Take the units of a publication in; whether readers have more now. No event, as it is what happens all the time."""
         if self.state is GroupState.CLOSED:
             return False
-        if self._left_keep_us and now_s >= self._left_until_s:
-            self._left_keep_us = 0
+        if self._kept_us and now_s >= self._kept_until_s:
+            self._kept_us = 0
             self._keep()
         if port != self._writer or run.publication != self.publication or run.epoch != self.epoch:
             self.counters.refused += len(run.units)
@@ -169,6 +185,11 @@ class Group:
             if ring.last_name is not None:  # before the first unit here, others may have been at another origin
                 counters.missing += first_seq
         counters.units += len(run.units)
+        newest_us = run.units[-1].wall_us
+        if newest_us - self._newest_us > self._pause_us and self._newest_us:
+            # this origin, or the edge, may have stood still, with units that readers have not got: they are old beside these
+            self._keep_for(newest_us - self._newest_us + REPLAY_MARGIN_US, now_s + REPLAY_S)
+        self._newest_us = newest_us
         counters.payload_bytes += ring.append(run)
         return True
 
@@ -206,16 +227,22 @@ class Group:
         self._subscribers.discard(port)
         keep_us = self._keeps.pop(port, 0)
         if keep_us:
-            self._left_keep_us = max(self._left_keep_us, keep_us)
-            self._left_until_s = max(self._left_until_s, now_s + keep_us / 1e6)
-            self._keep()
+            self._keep_for(keep_us, now_s + keep_us / 1e6)
         if self.state is GroupState.WAITING and not self._subscribers:
             return self._close(CloseReason.DONE, "nobody waits")
         return self._close_if_left() if self.state is GroupState.MOVED else []
 
+    def _keep_for(self, keep_us: int, until_s: float) -> None:
+        self._kept_us = max(self._kept_us, keep_us)
+        self._kept_until_s = max(self._kept_until_s, until_s)
+        self._keep()
+
     def _keep(self) -> None:
-        """Let the ring keep what the readers want, those too that left not long ago: another may go on where one has died."""
-        keep_us = max(self.settings.ring.keep_us, self._left_keep_us, *self._keeps.values())
+        """Let the ring keep what the readers want, those too that left not long ago: another may go on where one has died.
+
+        And what a publication replays of the time when no origin took it: readers get it a part at a time.
+        """
+        keep_us = max(self.settings.ring.keep_us, self._kept_us, *self._keeps.values())
         if keep_us != self.ring.limits.keep_us:
             self.ring.limits = replace(self.ring.limits, keep_us=keep_us)
 
@@ -239,7 +266,13 @@ class Group:
             return []  # a publication has come meanwhile
         if released:
             return self._close(CloseReason.STREAM_ENDED, "the publisher did not come back")
-        self.state, self.next_timer = GroupState.GRACE, now_s + self.settings.release_retry_s
+        pause_s = self.settings.release_retry_s
+        if released is None:
+            self._release_pause_s = min(MAX_RELEASE_PAUSE_S, max(pause_s, self._release_pause_s * 2))
+            pause_s = self._release_pause_s * self._rng.uniform(_SHORTEST_OF_A_PAUSE, 1.0)
+        else:
+            self._release_pause_s = 0.0
+        self.state, self.next_timer = GroupState.GRACE, now_s + pause_s
         return []
 
     # other origins

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field, replace
@@ -111,12 +112,23 @@ class _Refused:
 class Groups:
     """The `OriginEndpoint` of an origin."""
 
-    def __init__(self, node: NodeId, cluster_keys: tuple[bytes, ...], settings: GroupSettings, release: ReleaseGroup) -> None:
-        """Own the groups that grants signed with one of `cluster_keys` bring to `node`."""
+    def __init__(
+        self,
+        node: NodeId,
+        cluster_keys: tuple[bytes, ...],
+        settings: GroupSettings,
+        release: ReleaseGroup,
+        rng: random.Random | None = None,
+    ) -> None:
+        """Own the groups that grants signed with one of `cluster_keys` bring to `node`.
+
+        `rng` spreads the pauses of groups; by default one of this start of the node.
+        """
         self._node = node
         self._keys = cluster_keys
         self.settings = settings
         self._release = release
+        self._rng = rng or random.Random(node.incarnation)
         self._groups: dict[StreamKey, GroupEntry] = {}
         self._fences = Fences(settings.remembered_num)
         self._past = GroupCounters()  # of the groups that are gone
@@ -180,7 +192,8 @@ class Groups:
         if request.take_over_as_heir:
             place, heir = place._replace(heir=True), None
         log.info("publication of epoch %d.%d", *grant.epoch, extra={"stream_key": str(grant.stream), "peer": peer.name})
-        self.handle(entry, events.PublicationOpened(number, grant.epoch, grant.publication, place, heir))
+        replay_us = int(request.replay_s * 1e6)
+        self.handle(entry, events.PublicationOpened(number, grant.epoch, grant.publication, place, heir, replay_us))
         self._fences.see(grant.stream, entry.core.epoch, entry.core.publication)
         return _IncomingPublication(self, entry, number, telemetry.from_node(request.trace_context))
 
@@ -216,7 +229,7 @@ class Groups:
     def _entry(self, stream: StreamKey) -> GroupEntry | None:
         entry = self._groups.get(stream)
         if entry is None and len(self._groups) < MAX_GROUPS:
-            entry = self._groups[stream] = GroupEntry(Group(stream, self.settings))
+            entry = self._groups[stream] = GroupEntry(Group(stream, self.settings, self._rng))
         return entry
 
     def _new_port(self) -> int:

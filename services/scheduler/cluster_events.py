@@ -55,12 +55,12 @@ def events_of(change: Change, now_us: int, is_unheard: Callable[[RelayRecord], b
 
 def _of_node(before: NodeRecord | None, now: NodeRecord | None) -> Iterator[ClusterEvent]:
     if before is not None and (now is None or now.node != before.node):
-        yield _node(EventKind.NODE_DOWN, before, b"")
+        yield _node(EventKind.NODE_DOWN, before, _membership(before))
     if now is None:
         return
     revision = str(now.mod_revision).encode()
     if before is None or before.node != now.node:
-        yield _node(EventKind.NODE_UP, now, b"")
+        yield _node(EventKind.NODE_UP, now, _membership(now))
     elif before.away and not now.away:
         yield _node(EventKind.NODE_UP, now, revision)
     elif now.away and not before.away:
@@ -69,14 +69,20 @@ def _of_node(before: NodeRecord | None, now: NodeRecord | None) -> Iterator[Clus
         yield _node(EventKind.NODE_DRAINING, now, b"")
 
 
-def _node(kind: EventKind, record: NodeRecord, revision: bytes) -> ClusterEvent:
+def _membership(record: NodeRecord) -> bytes:
+    """What tells apart the times at which one process is a member: each has a lease of its own, which all replicas see."""
+    return b"lease %d" % record.lease_id
+
+
+def _node(kind: EventKind, record: NodeRecord, which: bytes) -> ClusterEvent:
+    """An event of a node; `which` tells it from others of that kind that one process of a node has."""
     facts = {
         "role": record.role.value,
         "incarnation": record.node.incarnation.hex(),
         "address": record.address.address,
         "zone": record.zone,
     }
-    once = _id(kind, record.node.name.encode(), record.node.incarnation, revision)
+    once = _id(kind, record.node.name.encode(), record.node.incarnation, which)
     return ClusterEvent(kind=kind, once=once, node=record.node.name, facts=facts)
 
 

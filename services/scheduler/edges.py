@@ -6,12 +6,11 @@ import random
 from bisect import bisect_right
 from collections.abc import Sequence
 from itertools import accumulate
-from operator import itemgetter
 from typing import NamedTuple
 
 from lalmesh.runtime.scheduling.model import Capacity, Endpoint, Load
 from services.scheduler.candidates import STREAM_BPS
-from services.scheduler.expected import Coming
+from services.scheduler.expected import NOBODY, Coming
 from services.scheduler.records import NodeRecord
 
 NOMINAL_SESSIONS = 1000  #: what an edge that states neither sessions nor bit/s is taken to carry; it is never full by that
@@ -43,36 +42,44 @@ class Edge(NamedTuple):
         return self.record.node.name
 
 
-def usage_of(capacity: Capacity, load: Load, coming: Coming) -> Usage:
+def usage_of(capacity: Capacity, load: Load, coming: Coming, doubted: Coming = NOBODY) -> Usage:
     """How much of an edge is used.
 
     Args:
         capacity: as it states it.
         load: as it reported it last.
-        coming: what was sent there since: a session takes what those that are there take each, or that of a common stream.
+        coming: what was sent there since: each takes what the sessions that are there take each, or that of a common stream.
+        doubted: what may come beside that: it counts for the share, and does not make the edge full.
     """
-    uses = _uses(capacity, load, coming)
-    is_full = any(used >= limit for _, used, limit in uses)
-    if not (capacity.sessions or capacity.egress_bps):
-        uses.append(("sessions", load.sessions + coming.sessions, NOMINAL_SESSIONS))
-    share, dimension = max([(used / limit, dimension) for dimension, used, limit in uses], key=itemgetter(0))
+    share, dimension = _fullest(capacity, load, coming)
+    is_full = share >= 1
+    if doubted is not NOBODY:
+        coming = Coming(coming.sessions + doubted.sessions, coming.plays + doubted.plays)
+        share, dimension = _fullest(capacity, load, coming)
+    if not (capacity.sessions or capacity.egress_bps) and (nominal := (load.sessions + coming.sessions) / NOMINAL_SESSIONS) > share:
+        share, dimension = nominal, "sessions"
     return Usage(share, dimension, is_full)
 
 
-def _uses(capacity: Capacity, load: Load, coming: Coming) -> list[tuple[str, float, float]]:
-    """What is used of each dimension that has a limit, and that. Plain lists: it is asked for six edges with each route."""
-    uses: list[tuple[str, float, float]] = []
+def _fullest(capacity: Capacity, load: Load, coming: Coming) -> tuple[float, str]:
+    """The share that is used of the fullest dimension that has a limit; below 0 where none has. Plain: it is asked for six edges
+    with each route.
+    """
+    share, dimension = -1.0, ""
     if capacity.sessions:
-        uses.append(("sessions", load.sessions + coming.sessions, capacity.sessions))
+        share, dimension = (load.sessions + coming.sessions) / capacity.sessions, "sessions"
     if capacity.egress_bps:
         each_bps = _each(load.egress_bps - load.hls_egress_bps, load.sessions) or STREAM_BPS
-        uses.append(("bit/s", load.egress_bps + coming.plays * each_bps, capacity.egress_bps))
+        used = (load.egress_bps + coming.plays * each_bps) / capacity.egress_bps
+        if used > share:
+            share, dimension = used, "bit/s"
     if capacity.cpu_fraction:
-        each = _each(load.cpu_fraction, load.sessions)
-        uses.append(("processor", load.cpu_fraction + coming.sessions * each, capacity.cpu_fraction))
-    if capacity.memory_bytes:
-        uses.append(("memory", load.memory_bytes, capacity.memory_bytes))
-    return uses
+        used = (load.cpu_fraction + coming.sessions * _each(load.cpu_fraction, load.sessions)) / capacity.cpu_fraction
+        if used > share:
+            share, dimension = used, "processor"
+    if capacity.memory_bytes and (used := load.memory_bytes / capacity.memory_bytes) > share:
+        share, dimension = used, "memory"
+    return share, dimension
 
 
 def _each(total: float, sessions: int) -> float:
@@ -104,6 +111,11 @@ class Pool:
     def __len__(self) -> int:
         """How many there are."""
         return len(self._drawn)
+
+    @property
+    def weight(self) -> float:
+        """What all of them can carry, in sessions of a common stream."""
+        return self._ends[-1] if self._ends else 0.0
 
     def drawn_from(self, now: float) -> Pool:
         """Those to draw among: all, or those that are known to be worth it until `now` has gone on far enough."""

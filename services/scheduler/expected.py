@@ -1,7 +1,9 @@
-"""Sessions that are on their way to edges: routed there, and in no report yet. A pure core.
+"""Sessions and players of HLS that are on their way to edges: routed there, and in no report yet. A pure core.
 
 Requests for routes come faster than reports. So a route counts for its edge from the moment that it is given, until a report says
 that one more session has come, or the route is no longer worth anything: whoever has not come by then is not expected any more.
+A player of HLS never comes as a session: what is sent to it counts until then, and no session. Of whom it may be doubted that they
+come, they are counted apart.
 """
 
 from __future__ import annotations
@@ -21,38 +23,66 @@ class Coming(NamedTuple):
     """What is on its way to an edge."""
 
     sessions: int = 0
-    plays: int = 0  #: those of them that will have something sent to them
+    plays: int = 0  #: that will have something sent to them: those of them that play, and players of HLS
+
+
+NOBODY = Coming()
 
 
 @dataclass(slots=True)
 class _Step:
     until: float
-    sessions: int
-    plays: int
+    sessions: int = 0
+    plays: int = 0  # with a session
+    viewers: int = 0  # of HLS
 
 
 @dataclass(slots=True)
-class _Edge:
+class _Tally:
     steps: deque[_Step] = field(default_factory=deque)
     sessions: int = 0
     plays: int = 0
-    opened: int | None = None  # sessions that had come by its last report
+    viewers: int = 0
 
-    def take(self, sessions: int) -> None:
-        """So many of the oldest have come."""
-        while self.steps and sessions:
-            oldest = self.steps[0]
+    def add(self, now: float, *, plays: bool, as_session: bool) -> None:
+        if not self.steps or self.steps[-1].until - EXPECTED_S + STEP_S <= now:
+            self.steps.append(_Step(now + EXPECTED_S))
+        last = self.steps[-1]
+        if not as_session:
+            last.viewers, self.viewers = last.viewers + 1, self.viewers + 1
+            return
+        last.sessions, last.plays = last.sessions + 1, last.plays + plays
+        self.sessions, self.plays = self.sessions + 1, self.plays + plays
+
+    def take(self, sessions: int) -> int:
+        """So many of the oldest sessions have come; those that are none of these."""
+        for oldest in self.steps:
+            if not sessions:
+                break
             taken = min(sessions, oldest.sessions)
             plays = min(taken, oldest.plays)
             oldest.sessions, oldest.plays = oldest.sessions - taken, oldest.plays - plays
             self.sessions, self.plays, sessions = self.sessions - taken, self.plays - plays, sessions - taken
-            if not oldest.sessions:
-                self.steps.popleft()
+        return sessions
 
-    def expire(self, now: float) -> None:
-        while self.steps and self.steps[0].until <= now:
-            gone = self.steps.popleft()
+    def coming(self, now: float) -> Coming:
+        """Those that may still come."""
+        steps = self.steps
+        while steps and steps[0].until <= now:
+            gone = steps.popleft()
             self.sessions, self.plays = self.sessions - gone.sessions, self.plays - gone.plays
+            self.viewers -= gone.viewers
+        return Coming(self.sessions, self.plays + self.viewers) if steps else NOBODY
+
+
+@dataclass(slots=True)
+class _Edge:
+    sure: _Tally = field(default_factory=_Tally)
+    doubted: _Tally = field(default_factory=_Tally)
+    opened: int | None = None  # sessions that had come by its last report
+
+    def take(self, sessions: int) -> None:
+        self.doubted.take(self.sure.take(sessions))
 
 
 class Expected:
@@ -62,14 +92,18 @@ class Expected:
         """Expect nobody."""
         self._edges: dict[NodeId, _Edge] = {}
 
-    def add(self, node: NodeId, now: float, *, plays: bool) -> None:
-        """Somebody was sent to an edge, to play there or to publish."""
+    def add(self, node: NodeId, now: float, *, plays: bool, as_session: bool = True, is_sure: bool = True) -> None:
+        """Somebody was sent to an edge, to play there or to publish.
+
+        Args:
+            node: the edge.
+            now: when.
+            plays: whether something will be sent to it.
+            as_session: not so for a player of HLS.
+            is_sure: whether it is taken to come; otherwise it is doubted.
+        """
         edge = self._edges.setdefault(node, _Edge())
-        if not edge.steps or edge.steps[-1].until - EXPECTED_S + STEP_S <= now:
-            edge.steps.append(_Step(now + EXPECTED_S, 0, 0))
-        last = edge.steps[-1]
-        last.sessions, last.plays = last.sessions + 1, last.plays + plays
-        edge.sessions, edge.plays = edge.sessions + 1, edge.plays + plays
+        (edge.sure if is_sure else edge.doubted).add(now, plays=plays, as_session=as_session)
 
     def reported(self, node: NodeId, opened: int) -> None:
         """An edge says how many sessions have come since its start, whoever has gone meanwhile."""
@@ -86,10 +120,7 @@ class Expected:
         """Forget all edges but these."""
         self._edges = {node: edge for node, edge in self._edges.items() if node in nodes}
 
-    def of(self, node: NodeId, now: float) -> Coming:
-        """What is on its way to an edge."""
+    def of(self, node: NodeId, now: float) -> tuple[Coming, Coming]:
+        """What is sure to be on its way to an edge; and what may be beside that."""
         edge = self._edges.get(node)
-        if edge is None:
-            return Coming()
-        edge.expire(now)
-        return Coming(edge.sessions, edge.plays)
+        return (NOBODY, NOBODY) if edge is None else (edge.sure.coming(now), edge.doubted.coming(now))

@@ -20,7 +20,15 @@ from lalmesh.errors import Unavailable
 from lalmesh.runtime.registry import Changed, KeyValue, Listing, Put, Registry, Removed
 from lalmesh.runtime.scheduling.control import MAX_KICKED, KickSessions
 from lalmesh.runtime.scheduling.model import Role
-from lalmesh.runtime.sessions import MAX_PAGE, Session, SessionDirectory, SessionFilter, SessionKind, SessionsUnavailable
+from lalmesh.runtime.sessions import (
+    MAX_ID_BYTES,
+    MAX_PAGE,
+    Session,
+    SessionDirectory,
+    SessionFilter,
+    SessionKind,
+    SessionsUnavailable,
+)
 from services.scheduler.changes import Change
 from services.scheduler.members import Members
 from services.scheduler.members import Session as Member
@@ -76,9 +84,18 @@ def parse_kick_record(entry: KeyValue) -> Kick:
 
 
 def _kick(_: KeyValue, value: dict[str, Any]) -> Kick:
-    nodes = {str(name): tuple(map(str, ids)) for name, ids in value["nodes"].items()}
-    everywhere = (*value["hls"], *value["everywhere"])
-    return Kick(reason=str(value["reason"]), nodes=nodes, everywhere=tuple(map(str, everywhere)))
+    nodes = {str(name): _ids(ids) for name, ids in value["nodes"].items()}
+    return Kick(reason=str(value["reason"]), nodes=nodes, everywhere=_ids((*value["hls"], *value["everywhere"])))
+
+
+def _ids(values: Iterable[object]) -> tuple[str, ...]:
+    """Those that can be: replicas of before wrote down whatever they were asked for."""
+    return tuple(filter(can_be_id, map(str, values)))
+
+
+def can_be_id(text: str) -> bool:
+    """Whether a session can have that id: 1 to `MAX_ID_BYTES` bytes of UTF-8, all of them to be seen. Nodes take no other."""
+    return bool(text) and text.isprintable() and len(text.encode()) <= MAX_ID_BYTES
 
 
 class Kicks:
@@ -95,9 +112,13 @@ class Kicks:
     async def kick(self, session_id: str, reason: str) -> list[Session] | None:
         """End a session. Gives it, nothing where there is none of that id, None where nobody can tell and all nodes are told.
 
+        Nobody is asked for, nor told of, what can be no id (`can_be_id`).
+
         Raises:
             Unavailable: the registry did not take the kick, so that nodes which joined other replicas may not hear of it.
         """
+        if not can_be_id(session_id):
+            return []
         try:
             found = await self._sessions.find(session_id)
         except SessionsUnavailable as exc:

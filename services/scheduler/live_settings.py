@@ -26,6 +26,7 @@ from lalmesh.runtime.config import (
 )
 from lalmesh.runtime.registry import Absent, Changed, Compare, FollowEvent, KeyValue, Listing, Put, Registry, Removed, Unchanged
 from lalmesh.runtime.scheduling import LiveSettings
+from lalmesh.runtime.scheduling.control import MAX_SETTING_BYTES
 from services.scheduler.changes import Change
 from services.scheduler.cluster_records import TERM_KEY, parse_term
 from services.scheduler.members import Session
@@ -34,7 +35,7 @@ from services.scheduler.terms import NEVER, Terms
 log = logging.getLogger(__name__)
 
 KEY = "settings/live"
-MAX_RECORD_BYTES = 256 << 10  #: rules of recording are the longest; etcd takes 1.5 MB
+MAX_RECORD_BYTES = MAX_SETTING_BYTES  #: so no setting in it is one that nodes do not take
 ATTEMPTS = 5  #: to write where others do at the same time
 RETRY_AFTER_S = 1.0
 

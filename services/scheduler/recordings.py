@@ -79,6 +79,8 @@ class Recordings:
             entry, _ = await self._registry.get(key)
             if entry is None:
                 return False
-            if (await self._registry.transact([Unchanged(key, entry.mod_revision)], [Delete(key)])).succeeded:
+            result = await self._registry.transact([Unchanged(key, entry.mod_revision)], [Delete(key)])
+            if result.succeeded:
+                self._view.learn_gone([key], result.revision)  # who asks next is told so
                 log.info("recording rule %s removed", rule_id)
                 return True

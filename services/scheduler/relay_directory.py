@@ -140,6 +140,10 @@ class RelayDirectory:
         """How far a relay is, as it was written down."""
         return self._states.get(state_key(relay_id))
 
+    def ended(self) -> Iterator[str]:
+        """The ids of relays that are over, of which it is still written down how far they were."""
+        return (record.id for record in self._states.values() if record.id not in self._by_id)
+
     def meant(self, name: str) -> StreamKey | None:
         """The stream of a name that is fetched, or would be if somebody wanted it; of several that of `LAL_APP`, or the first."""
         streams = sorted(self._pulls_by_name.get(name, ())) or list(self._fetchable(name))

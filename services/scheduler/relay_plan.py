@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 from lalmesh.names import StreamKey
 from lalmesh.runtime.recording import RuleError
 from lalmesh.runtime.relay_rules import NEVER_S, RelayRule, expand
-from lalmesh.runtime.scheduling.control import RelayState
+from lalmesh.runtime.scheduling.control import MAX_VIA, RelayState
 from lalmesh.runtime.scheduling.model import NOT_ASKED, AskedUrl
 from services.scheduler.directory import Directory
 from services.scheduler.records import ClaimRecord, NodeRecord
@@ -32,6 +32,7 @@ ID_BYTES = 8
 LEAST_UNWANTED_S = 1.5  #: a player that has just come shows in the next report of its edge
 RIVAL_S = 15.0  #: an edge that died keeps its claim for as long as its lease lives, 10 s by default
 OWN_RIVAL_S = 60.0  #: that a pull runs again is written after 40 s at most: 10,000 of them, 256 a second
+VIA_KEPT_S = 60.0  #: that a cluster is named which a pull is wanted for no more: its own relay pauses up to 30 s between attempts
 ROLL_OUT_S = 60.0  #: replicas whose configuration is changed may have it so long after each other
 
 
@@ -72,6 +73,7 @@ class RelayPlan:
         self._unwanted_since: dict[str, float] = {}  # by id
         self._rival_since: dict[str, float] = {}  # by id: when somebody else was seen to publish it
         self._unruled_since: dict[str, float] = {}  # by id: when the configuration was seen to have no such rule
+        self._unnamed_since: dict[str, dict[str, float]] = {}  # by id: clusters that it is named to go to, and nobody wants it for
 
     # new ones
 
@@ -149,9 +151,9 @@ class RelayPlan:
             elif (better := self._kept(record, edges, now)) != record:
                 yield RelayWrite(record, better, self._why_kept(record, better))
         known = {record.id for record in (*self._relays.pulls(), *self._relays.pushes())}
-        for since in (self._unwanted_since, self._rival_since, self._unruled_since):
+        for since in (self._unwanted_since, self._rival_since, self._unruled_since, self._unnamed_since):
             for relay_id in since.keys() - known:
-                del since[relay_id]
+                since.pop(relay_id)
 
     def _begin_always(self, edges: Sequence[NodeRecord], wall_us: int) -> Iterator[RelayWrite | Unfollowed]:
         for stream, rule_id, rule in self._relays.always():
@@ -241,11 +243,28 @@ class RelayPlan:
 
     def _kept(self, record: RelayRecord, edges: Sequence[NodeRecord], now: float) -> RelayRecord:
         """The relay as it goes on: at the same edge while that can run it, and known to go where it goes."""
-        for wanted in () if record.is_push else self._relays.wanted(record.stream):
-            record = record.also_via(wanted.via)
+        if not record.is_push:
+            record = self._named(record, now)
         if record.is_push and not self._directory.is_published(record.stream):
             return replace(record, edge=None)  # until it is published again
         return record if self._stays(record, edges, now) else self._places.placed(record, edges)
+
+    def _named(self, record: RelayRecord, now: float) -> RelayRecord:
+        """A pull with the clusters that it is wanted for, or was a while ago; where those are too many, with the first of these.
+
+        None is named for ever: the source may be one that played the stream from here once, and would see a loop where none is.
+        A loop is still found where it closes: who dials names itself, and those that are playing from it just then.
+        """
+        named = dict.fromkeys(cluster for wanted in self._relays.wanted(record.stream) for cluster in wanted.via)
+        unnamed = [cluster for cluster in record.via if cluster not in named]
+        if not unnamed:
+            self._unnamed_since.pop(record.id, None)
+            return record.also_via(tuple(named))
+        before = self._unnamed_since.get(record.id, {})
+        since = self._unnamed_since[record.id] = {cluster: before.get(cluster, now) for cluster in unnamed}
+        lately = [cluster for cluster in unnamed if now - since[cluster] < VIA_KEPT_S]
+        shown = {*[*named, *lately][:MAX_VIA]}
+        return replace(record, via=tuple(cluster for cluster in dict.fromkeys((*record.via, *named)) if cluster in shown))
 
     def _stays(self, record: RelayRecord, edges: Sequence[NodeRecord], now: float) -> bool:
         directory, edge = self._directory, record.edge
@@ -260,7 +279,7 @@ class RelayPlan:
 
     def _why_kept(self, before: RelayRecord, now: RelayRecord) -> str:
         if before.edge == now.edge:
-            return "no edge has room" if before.waits_for != now.waits_for else "it goes on to other clusters"
+            return "no edge has room" if before.waits_for != now.waits_for else "the clusters that it goes on to are others"
         if now.edge is None:
             return "nobody publishes it" if now.is_push else "no edge is left"
         return f"{before.edge.node.name} is gone or drains" if before.edge is not None else "an edge can run it"

@@ -26,6 +26,7 @@ class RelayStates:
         self._relays = view.directory.relaying
         self._members = members
         self._written: set[str] = set()  # ids that have a key, as far as it was written here
+        self._ended: set[str] = set()  # ids of relays that were over at the last look, and had a key
 
     def status(self, record: RelayRecord) -> RelayStatus | None:
         """What the edge of a relay reported last, where it reports here."""
@@ -37,19 +38,22 @@ class RelayStates:
         return {status.id: status for _, status in self._reported()}
 
     async def write(self) -> None:
-        """Write what has changed.
+        """Write what has changed, and remove what is over: at once what was written here, the rest at the second look.
+
+        Whoever wrote that removes it before then, unless it has ended: then all others do, and all but one find nothing.
 
         Raises:
             Unavailable: some of it may not have been.
         """
         changes = [change for _, change in zip(range(MOST_WRITES), self._changes(), strict=False)]
         await for_each(changes, self._put)
-        await for_each([relay_id for relay_id in self._written if self._relays.relay(relay_id) is None], self._delete)
+        before, self._ended = self._ended, set(self._relays.ended())
+        await for_each([relay_id for relay_id in self._ended if relay_id in self._written or relay_id in before], self._delete)
+        self._written = {relay_id for relay_id in self._written if self._relays.state(relay_id) is not None}
 
     async def _delete(self, relay_id: str) -> None:
         result = await self._registry.transact([], [Delete(state_key(relay_id))])
         self._view.learn_gone([state_key(relay_id)], result.revision)
-        self._written.discard(relay_id)
 
     def _changes(self) -> Iterator[Change]:
         for session, status in self._reported():

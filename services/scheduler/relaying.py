@@ -100,7 +100,6 @@ class Relaying:
         self._told: WeakKeyDictionary[Session, RelayJobs] = WeakKeyDictionary()  # what edges of this replica heard last
         self._untold: set[str] = set()  # names of edges that may have to hear something
         self._begun: set[StreamKey] | None = None  # streams that may need a relay for being published; None: all
-        self._had_duty = False
         self._is_failing = False
         self._noted_at = -math.inf
         self._refusals = RelayRefusals(metrics)
@@ -188,12 +187,13 @@ class Relaying:
             await self._look()
         except Unavailable as exc:
             log.log(logging.DEBUG if before else logging.WARNING, "relays cannot be looked after: %s", exc)  # once, not each second
-            return RETRY_S
         except Exception:  # a bug of ours must not end all relays
             log.exception("relays could not be looked after")
-            return RETRY_S
-        self._is_failing = False
-        return LOOK_S
+        else:
+            self._is_failing = False
+            return LOOK_S
+        self._begun = None  # what was decided for those that had begun may not have been written: all are looked at again
+        return RETRY_S
 
     async def _look(self) -> None:
         if not self._view.directory.is_listed:
@@ -246,13 +246,10 @@ class Relaying:
 
     async def _may_decide(self) -> bool:
         """Whether this replica has the duty; where nothing is relayed nobody needs to."""
-        if not (self._relays.rules or self._relays.pulls() or self._relays.pushes()):
-            self._had_duty = False
-            return False
-        has_duty = await self._presence.has_duty(DUTY)
-        if has_duty and not self._had_duty:
-            self._begun = None
-        self._had_duty = has_duty
+        is_any = bool(self._relays.rules or self._relays.pulls() or self._relays.pushes())
+        has_duty = is_any and await self._presence.has_duty(DUTY)
+        if not has_duty:
+            self._begun = None  # once it has: to gather them until then would take more and more room
         return has_duty
 
     async def _decide(self) -> None:

@@ -20,6 +20,7 @@ class RouteProtocol:
     folder: str = ""  #: in front of the stream's path
     suffix: str = ""  #: behind it
     publishes: bool = False  #: whether it takes publishers; all play
+    holds_session: bool = True  #: whether a client is a session of its edge; players of HLS are not
 
     def url(self, endpoint: Endpoint, stream: StreamKey) -> str:
         """Where `stream` is asked for at `endpoint`; its application keeps its slashes."""
@@ -35,8 +36,9 @@ def _protocols() -> tuple[RouteProtocol, ...]:
         for form, suffix in (("flv", ".flv"), ("ts", ".ts"), ("fmp4", ".mp4")):
             own.append(RouteProtocol(name=f"{scheme}-{form}", listener=at, scheme=scheme, suffix=suffix))
     for scheme, before in (("http", ""), ("https", "https-")):
-        own.append(RouteProtocol(name=f"{before}hls", listener=scheme, scheme=scheme, folder="/hls", suffix=".m3u8"))
-        own.append(RouteProtocol(name=f"{before}ll-hls", listener=scheme, scheme=scheme, folder="/hls", suffix="/index.m3u8"))
+        for form, suffix in (("hls", ".m3u8"), ("ll-hls", "/index.m3u8")):
+            name = f"{before}{form}"
+            own.append(RouteProtocol(name=name, listener=scheme, scheme=scheme, folder="/hls", suffix=suffix, holds_session=False))
     return tuple(own)
 
 

@@ -105,8 +105,15 @@ class Routes:
         if session.report.draining and session.node in self._routed:
             self._is_outdated = True
 
-    def route(self, stream: StreamKey, protocol: RouteProtocol, purpose: Purpose, zone: str) -> Route:
+    def route(self, stream: StreamKey, protocol: RouteProtocol, purpose: Purpose, zone: str, client: str = "") -> Route:
         """Where a client goes.
+
+        Args:
+            stream: what it wants.
+            protocol: by which it comes.
+            purpose: what it comes for.
+            zone: where it is; empty: not known.
+            client: its address, whose network has a bound to what is sure to come; empty: whoever asks is trusted to ask for many.
 
         Raises:
             NotListenedFor: no edge listens for `protocol`.
@@ -115,8 +122,8 @@ class Routes:
         self._bring_up_to_date()
         key = self.key(stream)
         is_play = purpose is Purpose.PLAY
-        holders = self._players_of(key) if is_play else self._publisher_of(key)
-        question = Question(key, protocol.listener, is_play, zone, set(map(self._wholes.of, holders)))
+        nodes = self._players_of(key) if is_play else self._publisher_of(key)
+        question = Question(key, protocol.listener, is_play, zone, nodes, protocol.holds_session, client)
         try:
             found = self._routing.route(question, self._clock())
         except NotListenedFor as exc:
@@ -171,14 +178,14 @@ class Routes:
         return self._directory.offers.loads.of(record.node) or record.load
 
     def _players_of(self, stream: StreamKey) -> Collection[NodeId]:
-        """Some edges that play it, of those that joined this replica."""
-        holders = self._members.some_holders(stream, MAX_HOLDERS)
-        return {session.node for session in holders if session.report.role is Role.EDGE and session.held[stream].players}
+        """Some edges that play it, of those that joined this replica; whole ones."""
+        holders, whole = self._members.some_holders(stream, MAX_HOLDERS), self._wholes.of
+        return {whole(each.node) for each in holders if each.report.role is Role.EDGE and each.held[stream].players}
 
     def _publisher_of(self, stream: StreamKey) -> Collection[NodeId]:
-        """The edge that publishes it."""
+        """The whole edge that publishes it."""
         claim = self._directory.claim(stream)
-        return (claim.edge.node,) if claim is not None else ()
+        return (self._wholes.of(claim.edge.node),) if claim is not None else ()
 
     def _node_changed(self, before: NodeRecord | None, now: NodeRecord | None) -> None:
         known = now or before

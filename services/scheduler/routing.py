@@ -8,6 +8,11 @@ replicas that know a little less of each other do not all choose the same.
 Two things go before that. A publisher goes to the edge that publishes its stream already, which is where it comes back to. A player
 goes to an edge that has the stream, for that saves a relay, as long as this costs no balance: while that edge is used by not more
 than `SLACK` of what the drawn one is, or `SLACK_SHARE` of its capacity, above it.
+
+Whoever is sent to an edge counts there until it has come. Routes are for anybody, so those who ask and never come must not fill the
+cluster: of one network (`rate_limit.network_of`) no more are sure to come than `NETWORK_SHARE` of what edges can carry, and as many
+again within the life of a route. The others are sent somewhere all the same, and count where edges are compared: so many players
+behind one address are spread like others. But they make no edge full; it lets in no more than it has room for itself.
 """
 
 from __future__ import annotations
@@ -22,6 +27,7 @@ from typing import NamedTuple
 from lalmesh.errors import ServiceError, Unavailable
 from lalmesh.names import StreamKey
 from lalmesh.runtime.ownership import NodeId
+from lalmesh.runtime.rate_limit import RateLimit
 from lalmesh.runtime.scheduling.model import Load
 from services.scheduler.edges import Edge, Pool, Usage, usage_of
 from services.scheduler.expected import EXPECTED_S, Expected
@@ -35,6 +41,9 @@ RETRY_AFTER_S = 2.0  #: when whoever found no room may ask again: reports come e
 MAX_HELD = 4  #: edges that have the stream already, of which the least used is taken: a few tell as much as all of many
 MAX_RECENT = 10_000  #: streams whose last routes are remembered, some 3 MB
 MAX_RECENT_EDGES = 4  #: of one stream
+#: of what the edges of a listener can carry. Of 10,000 sessions that is 500 players behind one address at once, and 100 a second
+#: from then on: more than come by one. Who only asks for routes takes a twentieth of the room, for his first 5 s a tenth
+NETWORK_SHARE = 0.05
 
 
 class Choice(Enum):
@@ -66,6 +75,8 @@ class Question(NamedTuple):
     is_play: bool
     zone: str = ""  #: where the client is; empty: not known
     holders: Collection[NodeId] = ()  #: edges that play the stream, or the one that publishes it
+    as_session: bool = True  #: whether it will be a session of the edge; players of HLS are not
+    client: str = ""  #: address whose network has a bound to what is sure; empty: somebody is trusted to ask for many
 
 
 @dataclass(slots=True, frozen=True)
@@ -91,6 +102,8 @@ class Routing:
         self._sharing: dict[tuple[str, str, int], int] = {}
         self._recent: OrderedDict[StreamKey, dict[NodeId, float]] = OrderedDict()
         self._expected = Expected()
+        self._now = 0.0
+        self._networks = RateLimit(0.0, 0.0, lambda: self._now)  # how many of each were sure to come of late
 
     def replace(self, records: Collection[NodeRecord]) -> None:
         """From now on these are the edges that take clients."""
@@ -128,7 +141,7 @@ class Routing:
         if found is None:
             raise Unavailable(f"no edge that listens for {question.listener} has room", retry_after_s=RETRY_AFTER_S)
         edge, usage, choice, reason = found
-        self._note(question, edge, now)
+        self._note(question, edge, now, is_sure=self._is_sure(question.client, everywhere, now))
         endpoint = edge.endpoint
         shared = self._sharing[endpoint.protocol, endpoint.host, endpoint.port]
         return Route(edge, choice, match, usage, shared, reason + _where(match, question.zone))
@@ -164,8 +177,10 @@ class Routing:
         return found[:2]
 
     def _with_room(self, edges: Iterable[Edge], now: float) -> list[tuple[Edge, Usage]]:
-        used = [(edge, self._usage(edge, now)) for edge in edges]
-        return sorted([each for each in used if not each[1].is_full], key=lambda each: each[1].share)
+        found = [(edge, usage) for edge in edges if not (usage := self._usage(edge, now)).is_full]
+        if len(found) > 1:
+            found.sort(key=_share)
+        return found
 
     def _held(self, pool: Pool, question: Question, now: float) -> tuple[Edge, Usage] | None:
         """The least used one with room of those that have the stream, or were just sent somebody who plays it."""
@@ -174,19 +189,32 @@ class Routing:
             recent = self._recent.get(question.stream, {})
             holders += [node for node, until in recent.items() if until > now and node not in question.holders]
         known = [pool.edges[node] for node in holders if node in pool.edges]
-        held = self._with_room(known if len(known) <= MAX_HELD else self._rng.sample(known, MAX_HELD), now)
+        if len(known) > MAX_HELD:  # any of them, as likely as any other; a sample would cost as much as looking at two
+            begin = int(self._rng.random() * len(known))
+            known = [*known[begin:], *known[:begin]][:MAX_HELD]
+        held = self._with_room(known, now)
         return held[0] if held else None
 
     def _usage(self, edge: Edge, now: float) -> Usage:
-        record = edge.record
-        load = self._load_of(record)
-        self._expected.reported(record.node, load.opened_sessions)
-        return usage_of(record.capacity, load, self._expected.of(record.node, now))
+        record, expected = edge.record, self._expected
+        node, load = record.node, self._load_of(record)
+        expected.reported(node, load.opened_sessions)
+        coming, doubted = expected.of(node, now)
+        return usage_of(record.capacity, load, coming, doubted)
 
-    def _note(self, question: Question, edge: Edge, now: float) -> None:
-        """Somebody is on the way to an edge."""
+    def _is_sure(self, client: str, pool: Pool, now: float) -> bool:
+        """Whether one more that `client` asked for is taken to come."""
+        if not client:
+            return True
+        most = max(1.0, NETWORK_SHARE * pool.weight)
+        self._now = now
+        self._networks.set(most / EXPECTED_S, most)
+        return self._networks.take(client)
+
+    def _note(self, question: Question, edge: Edge, now: float, *, is_sure: bool) -> None:
+        """Somebody is on the way to an edge, where the next players of its stream may go too."""
         node = edge.record.node
-        self._expected.add(node, now, plays=question.is_play)
+        self._expected.add(node, now, plays=question.is_play, as_session=question.as_session, is_sure=is_sure)
         if not question.is_play:
             return
         recent = self._recent.setdefault(question.stream, {})
@@ -197,6 +225,10 @@ class Routing:
         self._recent.move_to_end(question.stream)
         if len(self._recent) > MAX_RECENT:
             self._recent.popitem(last=False)
+
+
+def _share(used: tuple[Edge, Usage]) -> float:
+    return used[1].share
 
 
 def _costs_no_balance(held: Usage, drawn: Usage) -> bool:

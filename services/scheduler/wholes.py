@@ -25,6 +25,11 @@ def parts_of(name: str, records: Iterable[NodeRecord]) -> list[NodeRecord]:
     return [record for record in records if name in (record.node.name, record.worker_of)]
 
 
+def names_of(name: str, records: Iterable[NodeRecord]) -> frozenset[str]:
+    """`name` itself, and those of all its workers: what has to do with the node, also once that has gone."""
+    return frozenset((name, *(record.node.name for record in records if record.worker_of == name)))
+
+
 def name_of(record: NodeRecord) -> str:
     """The name of the whole node that a record is, or is a part of."""
     return record.worker_of or record.node.name

@@ -64,7 +64,7 @@ def edge_settings(config: Config, keys: tuple[bytes, ...]) -> EdgeSettings:
         ),
         relay=RelaySettings(
             linger_s=edge.play.linger_s,
-            lost_s=config.origin.grace_s,
+            lost_s=settings.lost_s(config),
             fanout=_fanout(config),
             transcode=edge.play.transcode == "auto",
         ),
@@ -76,6 +76,7 @@ def edge_settings(config: Config, keys: tuple[bytes, ...]) -> EdgeSettings:
         match_app=cluster.match_app,
         chunk_size=edge.rtmp.chunk_size_bytes,
         claim_timeout_s=cluster.claim_timeout_s,
+        delivery_s=settings.failover_s(config),
         events=_events(config.notify),
         session_report_s=edge.session.report_s,
         stream_series=config.telemetry.stream_series,

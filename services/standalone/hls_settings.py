@@ -18,8 +18,6 @@ from services.standalone import settings
 from services.standalone.access_settings import access_settings
 from services.standalone.player_settings import session_ids
 
-LEAST_LOST_S = 5.0  #: for an origin to be reached, or replaced, where publishers have no time to come back
-
 
 def hls_settings(config: Config, keys: tuple[bytes, ...]) -> HlsSettings:
     """What an hls node is built with.
@@ -43,7 +41,7 @@ def hls_settings(config: Config, keys: tuple[bytes, ...]) -> HlsSettings:
         wait_s=hls.wait_s,
         remembered_num=config.cluster.remembered_num,
         transcode=hls.transcode == "auto",
-        follow=FollowSettings(lost_s=max(config.origin.grace_s, LEAST_LOST_S), keep_s=hls.keep_s),
+        follow=FollowSettings(lost_s=settings.lost_s(config), keep_s=hls.keep_s),
     )
     return HlsSettings(
         member=settings.member(config, hls.advertise_host, Capacity(streams=hls.capacity.streams)),

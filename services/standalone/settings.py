@@ -21,6 +21,9 @@ from lalmesh.runtime.scheduling import Capacity
 
 EVERY_ADDRESS = ("", "0.0.0.0", "::")  #: of a listener that listens on all that the machine has
 RANDOM_KEY_BYTES = 32
+#: that readers look for an origin at least, beyond the `dead_s` that publications may take longer than they to notice that one is
+#: lost: an heir is reached within a second, and where there is none the scheduler is asked, which may have to be looked for too
+FAILOVER_S = 5.0
 
 
 def node_name(config: Config, role: str, *, is_shared: bool = False) -> str:
@@ -104,6 +107,16 @@ def member(config: Config, advertise_host: str, capacity: Capacity | None = None
         report_interval_s=cluster.report_interval_ms / 1000,
         silence_s=cluster.silence_s,
     )
+
+
+def lost_s(config: Config) -> float:
+    """How long readers are kept while no origin can be reached, in seconds: a failover has its time, however short the grace."""
+    return max(config.origin.grace_s, failover_s(config))
+
+
+def failover_s(config: Config) -> float:
+    """How long a failover may take, from the loss of an origin on, in seconds."""
+    return config.cluster.link.dead_s + FAILOVER_S
 
 
 def link_limits(config: Config) -> LinkLimits:

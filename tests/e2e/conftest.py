@@ -6,7 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from playwright.sync_api import Browser
+from support import browser as players
 from support.cluster import Cluster, Node, Settings, Standalone
+from support.console import BUILT, browsing
 from support.forks import forking
 from support.media import media as make_media
 from xdist.scheduler import LoadFileScheduling  # type: ignore[import-untyped]
@@ -56,6 +59,17 @@ def _quick_nodes() -> Iterator[None]:
     """Nodes begin at once."""
     with forking():
         yield
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Chromium, for those who look at the console."""
+    if not players.available():
+        pytest.skip("chromium, node or npm is not installed")
+    assert BUILT.exists(), "make setup builds the console"
+    players.install()
+    with browsing() as made:
+        yield made
 
 
 @pytest.fixture(scope="session")

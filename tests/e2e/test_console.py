@@ -1,14 +1,12 @@
 """The console in a real browser: what it shows of a cluster while that changes, what it does about it, and how it can be used.
 
-``CONSOLE_SCREENSHOTS=1 make e2e ARGS='-k test_console'`` writes the pictures of docs/console.md anew.
+``CONSOLE_SCREENSHOTS=1 make e2e browser ARGS='-k test_console'`` writes the pictures of docs/console.md anew.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import re
-import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -17,14 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, FrameLocator, Page, Route, expect
-from support import browser as players
+from playwright.sync_api import Browser, FrameLocator, Page, expect
 from support.cluster import Cluster, Node, Standalone
-from support.console import BUILT, WAIT_MS, Console, browsing
+from support.console import BUILT, WAIT_MS, Console
 from support.ffmpeg import Player, Publisher
 from support.media import media
 from support.ports import LOOPBACK
-from support.process import Child, ProcessError, wait_until
+from support.process import ProcessError, wait_until
 
 from lalmesh.runtime.api_tokens import hash_token
 
@@ -33,12 +30,6 @@ NEW = "halls/north/kamera-ü&1%"  #: of an application with a slash, and what UR
 PUBLISHED_S = 600.0
 DOCS = BUILT.parents[2] / "docs"
 START_S = 40.0  #: for a picture on a busy machine
-MANY = 1000
-MANY_S = 60.0  #: to be published
-MOST_ROWS = 100  #: of them on the page
-#: Of processor time, so that it is the same on a busy machine: a task from 50 ms on is one that browsers call long, three frames.
-LONGEST_TASK_MS = 50.0
-FEWEST_TASKS = 300  #: of what is traced, else nothing was
 OPERATOR = "an operator of the console in tests"
 #: Each page, and what it has to have asked for before it shows all that it has.
 PAGES = {
@@ -52,16 +43,6 @@ PAGES = {
 }
 
 expect.set_options(timeout=WAIT_MS)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    if not players.available():
-        pytest.skip("chromium, node or npm is not installed")
-    assert BUILT.exists(), "make setup builds the console"
-    players.install()
-    with browsing() as made:
-        yield made
 
 
 @pytest.fixture(scope="module")
@@ -173,21 +154,6 @@ def test_each_page_shows_what_there_is_and_asks_nobody_else(console: Console, cl
     expect(page.get_by_role("table", name="Relays", exact=True)).to_contain_text("Nothing is fetched or sent")
     assert console.complaints == []
     assert console.asked == {cluster.api_url}
-
-
-def test_a_replica_of_before_that_does_not_say_what_nodes_read_has_a_map_too(browser: Browser, crowd: str) -> None:
-    def as_before(route: Route) -> None:
-        answer = route.fetch()
-        page = answer.json()
-        for node in page["items"]:
-            del node["reads"]
-        route.fulfill(response=answer, json=page)
-
-    console = Console(browser, crowd)
-    console.page.route("**/v1/nodes?*", as_before)
-    expect(console.open().locator(".map .link")).not_to_have_count(0)
-    assert console.complaints == []
-    console.close()
 
 
 def test_a_stream_appears_while_the_page_is_open_and_plays(console: Console, cluster: Cluster, tmp_path: Path) -> None:
@@ -399,44 +365,3 @@ def test_where_looking_needs_a_token_nothing_is_seen_before_it_is_given(browser:
         expect(page.get_by_role("button", name="eyes (viewer)")).to_be_visible()
         expect(page.get_by_role("row")).to_have_count(1 + 3)
         console.close()
-
-
-@pytest.fixture(scope="module")
-def crowd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The API of a scheduler with `MANY` streams."""
-    folder = tmp_path_factory.mktemp("crowd")
-    told, path = folder / "port", {"PYTHONPATH": os.pathsep.join(sys.path)}
-    with Child([sys.executable, "-m", "support.crowd", str(MANY), told], log=folder / "crowd.log", env=path) as child:
-        wait_until("many streams", told.exists, MANY_S, child=child)
-        yield f"http://{LOOPBACK}:{told.read_text()}"
-
-
-def test_a_thousand_streams_are_listed_without_a_stutter(browser: Browser, crowd: str) -> None:
-    console = Console(browser, crowd)
-    page = console.open("streams")
-    expect(page.get_by_role("status").filter(has_text=f"{MANY:,} of {MANY:,} streams")).to_be_visible()
-    table = page.get_by_role("table", name="Streams")
-    assert table.get_attribute("aria-rowcount") == str(MANY + 1)
-    with console.traced() as tasks_ms:
-        table.locator(".body").hover()
-        for _ in range(30):  # as a hand turns a wheel
-            page.mouse.wheel(0, 1500)
-            page.wait_for_timeout(50)
-            assert 5 < table.get_by_role("row").count() < MOST_ROWS
-        page.locator('.row[tabindex="0"]').focus()
-        page.keyboard.press("End")
-        expect(page.locator(":focus")).to_have_attribute("aria-rowindex", str(MANY + 1))
-        page.get_by_role("button", name="Rate").click()
-        expect(page.get_by_role("columnheader", name="Rate")).to_have_attribute("aria-sort", "descending")
-        console.keep("streams")
-        page.get_by_label("Find").press_sequentially("cam-07", delay=80)
-        expect(page.get_by_role("status").filter(has_text=f"100 of {MANY:,} streams")).to_be_visible()
-        page.get_by_label("Find").fill("")
-        console.wait_for_answers("streams")
-        page = console.open()
-        expect(page.locator(".map .link")).not_to_have_count(0)
-        console.wait_for_answers("nodes", "streams")
-    assert len(tasks_ms) > FEWEST_TASKS
-    assert max(tasks_ms) < LONGEST_TASK_MS
-    assert console.complaints == []
-    console.close()

@@ -1,15 +1,15 @@
-"""HLS while storage fails, and over restarts of the server: live goes on from memory, numbers never go back."""
+"""HLS while storage fails, and over restarts of the server: live goes on from memory, numbers never go back.
+
+A disk that is full is in `test_hls_full_disk`.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import os
 import re
-import subprocess
-import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -30,7 +30,6 @@ QUICK = {"hls.segment_ms": 1000, "hls.part_ms": 250, "hls.list_num": 4, "hls.del
 LIMIT_S = 40.0
 AWAY_S = 30.0  #: that storage fails
 BACK_S = 60.0  #: for all to be stored that waited: pauses between two tries grow to 10 s
-MIB = 1 << 20
 
 
 def server(node: Node) -> str:
@@ -45,54 +44,6 @@ def metric(nodes: list[Node], name: str) -> float:
     """The sum over all nodes."""
     found = [re.search(rf"^{name} (\S+)$", node.metrics(), re.MULTILINE) for node in nodes]
     return sum(float(value[1]) for value in found if value is not None)
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 64 MiB."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", str(folder)]
-    if os.geteuid() or subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False).returncode:
-        pytest.skip("may not mount a file system")
-    yield folder
-    subprocess.run(["umount", "-l", str(folder)], stdin=subprocess.DEVNULL, check=True)
-
-
-async def test_live_goes_on_from_bounded_memory_while_the_disk_is_full(
-    small_disk: Path, start_standalone: StartStandalone, stack: ExitStack, tmp_path: Path
-) -> None:
-    limits = {"hls.storage.url": str(small_disk / "media"), "hls.memory_bytes": 16 * MIB}
-    node = start_standalone({**QUICK, **limits})
-    push("h264_20m_aac", node, stack, tmp_path)
-    async with polling(Replicas([server(node)]), TS) as (ts,):
-        await until("segments", lambda: len(ts.arrived) >= 3, LIMIT_S)
-        fill(small_disk / "filler")
-        most_bytes, full_at = 0.0, time.monotonic()
-        while time.monotonic() < full_at + AWAY_S:
-            most_bytes = max(most_bytes, metric([node], "hls_memory_bytes"))
-            await asyncio.sleep(0.5)
-        assert metric([node], "hls_storage_failures_total") > 0
-        lost = metric([node], "hls_lost_segments_total")
-        assert lost > 0
-        stored = metric([node], "hls_stored_segments_total")
-        (small_disk / "filler").unlink()
-        await until("nothing waits", lambda: metric([node], "hls_unstored_segments") == 0, BACK_S)
-        await until("stored again", lambda: metric([node], "hls_stored_segments_total") > stored + 1, LIMIT_S)
-    assert most_bytes <= 16 * MIB + 4 * MIB  # the newest segment is kept whatever it takes
-    check_live(ts)
-    assert len(ts.arrived) >= AWAY_S
-    assert node.running
-
-
-def fill(path: Path) -> None:
-    """Leave no room on the disk."""
-    with path.open("wb", buffering=0) as filler:
-        try:
-            while True:
-                filler.write(bytes(MIB))
-        except OSError:
-            return
 
 
 def check_live(poller: HlsPoller) -> None:

@@ -21,9 +21,13 @@ PROBED = ("-show_entries", "stream=codec_name,profile,r_frame_rate", "-of", "csv
 
 
 @pytest.fixture(scope="module")
-def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return str(self_signed(tmp_path_factory.mktemp("certificate")))
+
+
+@pytest.fixture(scope="module")
+def node(tmp_path_factory: pytest.TempPathFactory, certificate: str) -> Iterator[Node]:
     folder = tmp_path_factory.mktemp("standalone")
-    certificate = str(self_signed(folder))
     settings = {
         "edge.tls.cert_file": certificate,
         "edge.tls.key_file": certificate,
@@ -47,7 +51,7 @@ def urls(node: Node, name: str, *, tls: bool = False) -> list[str]:
 
 
 def check_all_well(report: dict[str, Any], *, streams: int, players: int) -> None:
-    assert report["faults"] == []
+    assert (report["faults"], report["is_whole"]) == ([], True)
     sent = report["publishers"]
     assert (sent["wanted"], sent["published"], sent["refused"], sent["lost"]) == (streams, streams, {}, {})
     assert 0.8 * 400_000 < sent["lowest_bps"] < 1.3 * 400_000
@@ -79,6 +83,14 @@ def test_all_of_it_is_encrypted_where_urls_say_so(node: Node) -> None:
     assert status == 0
 
 
+def test_whom_to_trust_can_be_said(node: Node, certificate: str) -> None:
+    words = [node.rtmp_url("live/trusted", tls=True), *urls(node, "trusted", tls=True), "--duration", "2", "--bitrate", "400k"]
+    status, report = load("delay", *words, "--ca", certificate)
+    assert (status, report["faults"], len(report["rows"])) == (0, [], len(words) - 5)
+    status, report = load("delay", *words)
+    assert (status, "certificate" in report["faults"][0]) == (1, True), report["faults"]
+
+
 @pytest.mark.parametrize("tls", [False, True])
 def test_rtsp_over_websocket_is_published_and_played(node: Node, tls: bool) -> None:
     name = f"live/socket-{tls}-{{}}"
@@ -107,13 +119,23 @@ def test_a_file_is_published_in_a_loop(node: Node, media: Media, tmp_path: Path)
     assert {played["looks"]["missing"] for played in report["players"]} == {0}
 
 
-def test_what_is_made_up_can_be_decoded(node: Node, tmp_path: Path, stack: ExitStack) -> None:
-    begun(stack, tmp_path, "--publish", node.rtmp_url("live/made"), "--publish-within", "0", "--gop", "0.5", "--duration", "60")
-    url = node.flv_url("live/made")
+@pytest.mark.parametrize(
+    ("name", "words", "streams"),
+    [
+        ("made", (), ["stream,h264,Constrained Baseline,30/1", "stream,aac,LC,0/0"]),
+        ("mute", ("--fps", "25", "--audio", "0"), ["stream,h264,Constrained Baseline,25/1"]),
+    ],
+)
+def test_what_is_made_up_can_be_decoded(
+    node: Node, tmp_path: Path, stack: ExitStack, name: str, words: tuple[str, ...], streams: list[str]
+) -> None:
+    publish = ("--publish", node.rtmp_url(f"live/{name}"), "--publish-within", "0", "--gop", "0.5", *words)
+    begun(stack, tmp_path, *publish, "--duration", "60")
+    url = node.flv_url(f"live/{name}")
     ffmpeg.run("-i", url, "-t", "1", "-xerror", "-err_detect", "explode", "-f", "null", "-", limit_s=RUN_S)
     probe = ffmpeg.bounded(RUN_S, ["ffprobe", "-v", "error", "-analyzeduration", "1M", *PROBED, url])
     shown = subprocess.run(probe, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True)
-    assert shown.stdout.splitlines() == ["stream,h264,Constrained Baseline,30/1", "stream,aac,LC,0/0"]
+    assert shown.stdout.splitlines() == streams
 
 
 def test_delays_are_told_by_player(node: Node) -> None:

@@ -89,6 +89,7 @@ def test_who_is_refused_is_counted_by_reason(node: Node) -> None:
 def test_where_nobody_listens_it_is_said(node: Node) -> None:
     status, report = load("bench", "rtmp://127.0.0.1:1/live/a", "--duration", "1")
     assert (status, report["players"][0]["refused"]) == (1, {"127.0.0.1:1: Connection refused": 1})
+    assert (report["is_whole"], report["measured_s"]) == (False, 0)
 
 
 def test_a_second_publisher_of_a_name_is_refused(node: Node, tmp_path: Path, stack: ExitStack) -> None:

@@ -19,8 +19,8 @@ PUBLISHERS = 2
 START_S = 60.0
 FIRST_S = 30.0  #: for a first playlist
 WAIT_MS = 15_000.0  #: a first frame that takes longer on a machine that runs other tests shows a fault
-SETTINGS = {"hls.segment_ms": 1000, "hls.part_ms": 500}
-PARTS_PER_S = 2.5  #: in segments of 2 s, which key frames 2 s apart make: five of 14 pictures at most
+SETTINGS = {"hls.segment_ms": 2000, "hls.part_ms": 700}
+PARTS_PER_S = 1.5  #: in segments of 2 s, which key frames 2 s apart make: three of 20 pictures, so that none is short
 
 SECOND_NS = 1_000_000_000
 

@@ -28,6 +28,7 @@ PICTURES = 75  #: three seconds, before a loss and after it: more than players h
 LIMIT_S = 40.0
 GAP_S = 1.0  #: that a player may have to wait for the next picture when the process of an origin dies
 LINK_DEAD_S = 2.0  #: of the configuration
+LINGER_S = 3.0  #: the same
 KILLS = 4
 LOOPS = 1  #: of a minute, after the first: longer than a test on a slow machine
 
@@ -150,6 +151,22 @@ async def test_with_no_scheduler_to_ask_the_heir_serves(
     check_all(frames.of_file(file, loops=LOOPS), players)
     told(gaps, "origin killed, no scheduler")
     assert max(gaps) < GAP_S
+
+
+async def test_with_no_scheduler_to_ask_a_stream_is_played_that_its_edge_publishes_or_has_played(
+    start_cluster: StartCluster, media: Media, stack: ExitStack, tmp_path: Path
+) -> None:
+    cluster, file = start_cluster(origins=3), media("h264_b3_aac_60s")
+    ingest, egress = cluster.edges
+    publisher = stack.enter_context(Publisher(file, ingest.rtmp_url("live/cam"), log=tmp_path / "push.log", loops=LOOPS))
+    async with watched(egress.flv_url("live/cam")):
+        for scheduler in cluster.schedulers:
+            scheduler.kill()
+    await asyncio.sleep(LINGER_S + 1.0)  # no edge reads the stream any more, and one has never read it
+    async with watched(egress.flv_url("live/cam"), egress.rtmp_url("live/cam"), ingest.flv_url("live/cam")) as players:
+        await asyncio.gather(*(player.more() for player in players))
+    assert publisher.running, publisher.describe()
+    check_all(frames.of_file(file, loops=LOOPS), players)
 
 
 async def test_an_origin_that_falls_silent_is_left_and_not_gone_back_to(

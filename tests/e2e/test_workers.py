@@ -119,7 +119,7 @@ async def test_the_workers_of_an_edge_are_one_edge_and_one_of_them_is_lost_alone
         assert not holes(players)
         assert not [fault for player in looking for fault in player.judge(clip).faults]
         await asyncio.to_thread(check_that_all_are_seen, cluster, edge, count)
-        await check_kicks(cluster, players)
+        await check_kicks(cluster, edge, players)
         await check_hls(cluster, edge)
         await check_one_lost(cluster, edge, [player for player in players if not player.ended.is_set()])
     async with crowd(edge.flv_url(STREAM), LATER_PLAYERS) as players:
@@ -146,9 +146,9 @@ def check_that_all_are_seen(cluster: Cluster, edge: Node, count: int) -> None:
     assert len(re.findall(r"^# TYPE edge_joins_total ", shown, re.MULTILINE)) == 1
 
 
-async def check_kicks(cluster: Cluster, players: Sequence[FlvPlayer]) -> None:
-    """One player at each worker is ended, and nobody else."""
-    found = await asyncio.to_thread(sessions, cluster.api_url, protocol="http-flv")
+async def check_kicks(cluster: Cluster, edge: Node, players: Sequence[FlvPlayer]) -> None:
+    """One player at each worker is ended, and nobody else; the sessions of the edge are those of both."""
+    found = await asyncio.to_thread(sessions, cluster.api_url, protocol="http-flv", node=edge.name)
     by_node = {item["node"]: item["id"] for item in found}
     assert len(by_node) == WORKERS
     for session_id in by_node.values():

@@ -99,6 +99,8 @@ class _IncomingLink(Half):
         self.forget(handle)
         if incoming is not None:
             incoming.closed(reason)
+            if isinstance(incoming, IncomingPublication) and reason is not CloseReason.LINK_LOST:
+                self.end.send("closed", handle, CloseReason.DONE, "")
 
     def lost(self, reason: str) -> None:
         for handle in list(self._streams):

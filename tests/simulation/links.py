@@ -100,9 +100,7 @@ class _Outlet:
         self._sender.wake()
 
     def close(self, reason: CloseReason, detail: str = "") -> None:
-        handle = self._sender.handle
-        self._link.publications.pop(handle, None)
-        self._link.senders.pop(handle, None)
+        self._link.senders.pop(self._sender.handle, None)
         self._sender.finish(reason, detail)
 
 

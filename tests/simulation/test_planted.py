@@ -28,7 +28,7 @@ from services.scheduler.terms import Terms
 from simulation.plans import KINDS
 from simulation.schedule import run_seed
 
-TRIES = 150  #: schedules that a planted fault has to be found by
+TRIES = 500  #: schedules that a planted fault has to be found by
 
 Plant = Callable[[], AbstractContextManager[object]]
 
@@ -55,9 +55,9 @@ def _planted(*patches: AbstractContextManager[object]) -> Iterator[None]:
         yield
 
 
-def _takes_anybody_in(group: Group, event: Any, _open: Any = Group._publication_opened) -> Any:
+def _takes_anybody_in(group: Group, event: Any, now_s: float, _open: Any = Group._publication_opened) -> Any:
     group.epoch = NO_EPOCH
-    return _open(group, event)
+    return _open(group, event, now_s)
 
 
 def _misses_groups(directory: Directory, event: FollowEvent, now: float, _handle: Any = Directory.handle) -> Any:
@@ -82,7 +82,7 @@ PLANTED: dict[str, tuple[Plant, tuple[str, ...], str]] = {
         "plays .* falls|again, after a later one|stood still",
     ),
     "publications keep too little": (
-        lambda: patch.object(PublicationSettings, "ring_limits", lambda _settings: RingLimits(gop_num=0, max_units=1)),
+        lambda: patch.object(PublicationSettings, "ring_limits", lambda *_, **_named: RingLimits(gop_num=0, max_units=1)),
         ("origin lost", "origin lost, nobody to ask"),
         "misses",
     ),
@@ -136,7 +136,7 @@ PLANTED: dict[str, tuple[Plant, tuple[str, ...], str]] = {
     ),
     "hls nodes keep what another segments": (
         lambda: patch.object(Workers, "assigned", _keeps_its_own),
-        ("control plane away", "segmenters lost", "data of etcd lost", "anything"),
+        ("control plane away",),  # one in 40 of these shows it
         "segmented by",
     ),
 }

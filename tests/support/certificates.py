@@ -8,10 +8,11 @@ from pathlib import Path
 
 
 def self_signed(folder: Path, name: str = "edge", days: int = 2) -> Path:
-    """A self-signed certificate and its key in one file, in place of one that was there; it ends in so many days."""
+    """A self-signed certificate of this machine, with its key in one file, which takes the place of another; it ends in `days`."""
     path, half, key = (folder / f"{name}{suffix}" for suffix in (".pem", ".half", ".key.pem"))
     command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", str(days)]
-    files = ["-subj", f"/CN={name}", "-keyout", str(key), "-out", str(half)]
+    names = ["-addext", "subjectAltName=IP:127.0.0.1,DNS:localhost"]
+    files = [*names, "-subj", f"/CN={name}", "-keyout", str(key), "-out", str(half)]
     subprocess.run([*command, *files], check=True, capture_output=True, timeout=30)
     half.write_bytes(half.read_bytes() + key.read_bytes())
     return half.rename(path)

@@ -14,7 +14,7 @@ from support.browser import CHROMIUM, FLAGS, INSTALLED
 
 FOLDER = Path(__file__).resolve().parents[2]
 BUILT = FOLDER / "console" / "dist" / "index.html"
-#: Where screenshots go, where they are asked for: ``CONSOLE_SCREENSHOTS=1 make e2e ARGS='-k test_console'``.
+#: Where screenshots go, where they are asked for: ``CONSOLE_SCREENSHOTS=1 make e2e browser ARGS='-k test_console'``.
 SCREENSHOTS = FOLDER / "docs" / "console" if os.environ.get("CONSOLE_SCREENSHOTS") else None
 AXE = INSTALLED / "node_modules" / "axe-core" / "axe.min.js"
 RENDERER, TASK = "CrRendererMain", "ThreadControllerImpl::RunTask"  #: as Chromium's traces call a page's thread and what it does

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from lalmesh.runtime.fences import Fences
 from services.edge.client_events import ClientEvents
 from services.edge.metrics import EdgeMetrics
 from services.edge.player import EdgeContext
@@ -24,9 +25,13 @@ def edge_context(
     events: ClientEvents | None = None,
 ) -> EdgeContext:
     """An edge that nobody publishes to or plays from yet."""
+    fences = Fences()
+    publishers = Publishers(
+        EDGE, scheduler, links, PublicationSettings(), take_over=take_over, claim_timeout_s=claim_timeout_s, fences=fences
+    )
     return EdgeContext(
-        publishers=Publishers(EDGE, scheduler, links, PublicationSettings(), take_over=take_over, claim_timeout_s=claim_timeout_s),
-        relays=Relays(scheduler, links, relay or RelaySettings()),
+        publishers=publishers,
+        relays=Relays(scheduler, links, relay or RelaySettings(), fences, publishers.location),
         sessions=Sessions(metrics),
         wait_publisher_s=wait_publisher_s,
         player_sndbuf_bytes=96 << 10,

@@ -89,6 +89,7 @@ class FakeScheduler:
         self.locate_calls: list[int] = []  #: how many streams each wanted
         self.location: Location | None = None
         self.away: Refused | None = None  #: what `locate` answers where the scheduler is not to be reached
+        self.away_after_s = 0.0  #: when it does, at the latest by the deadline
         self.join_error: Exception | None = None  #: a bug that whoever joins meets
         self.touches: list[SessionTouch] = []
         self.events: list[Event] = []
@@ -152,6 +153,7 @@ class FakeScheduler:
 
     async def _locate(self, wanted: Wanted, deadline_s: float) -> Location | Refused:
         if self.away is not None:
+            await asyncio.sleep(min(self.away_after_s, deadline_s))
             return self.away
         try:
             async with asyncio.timeout(0 if wanted.at_once else deadline_s):
@@ -190,6 +192,7 @@ class FakeOutlet:
     sent: list[Run] = field(default_factory=list)
     closed: CloseReason | None = None
     cursor: Cursor | None = None
+    answers: bool = True  #: that all has come, when it is closed
 
     def send_from(self, cursor: Cursor) -> None:
         self.cursor = cursor
@@ -200,7 +203,10 @@ class FakeOutlet:
             self.sent.append(run)
 
     def close(self, reason: CloseReason, detail: str = "") -> None:
-        self.closed = self.closed or reason
+        if self.closed is None:
+            self.closed = reason
+            if self.answers:
+                asyncio.get_running_loop().call_soon(self.events.publication_closed, CloseReason.DONE, "")
 
     @property
     def seqs(self) -> list[int]:
@@ -229,7 +235,9 @@ class FakeSubscription:
 class FakeLinks:
     """Links to any origin; all that was opened, in order."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, takes_all: bool = False) -> None:
+        """With `takes_all`, origins take publications in; else the test answers for them."""
+        self.takes_all = takes_all
         self.publications: list[FakeOutlet] = []
         self.subscriptions: list[FakeSubscription] = []
 
@@ -259,6 +267,8 @@ class FakeLink:
     def publish(self, request: PublicationRequest, events: PublicationEvents) -> FakeOutlet:
         outlet = FakeOutlet(self._origin, request, events)
         self._links.publications.append(outlet)
+        if self._links.takes_all:
+            asyncio.get_running_loop().call_soon(events.publication_opened, None, request.grant.place)
         return outlet
 
     def subscribe(self, request: SubscriptionRequest, events: SubscriptionEvents) -> FakeSubscription:

@@ -67,7 +67,7 @@ class FakePublisher:
         self.told: list[Location] = []
         self.closed: tuple[CloseReason, str] | None = None
         self.next_seq = 0
-        self.outlet = link.publish(PublicationRequest(grant=grant(number, publication)), self)
+        self.outlet = link.publish(PublicationRequest(grant=grant(number, publication), replay_s=1.5), self)
 
     def feed(self, count: int, size: int = 10) -> None:
         self.ring.append(run(self.next_seq, count, size, self.publication))

@@ -114,6 +114,7 @@ class FakePlayer:
     def __init__(self, link: RtspLink) -> None:
         self.link = link
         self.asked: list[str] = []
+        self.is_current = True  #: what it was told of is the stream as it is
 
     async def describe(self, stream: StreamKey, client: Client) -> Described:
         self.asked.append(f"describe {stream}")
@@ -121,6 +122,10 @@ class FakePlayer:
         if stream.name == "missing":
             raise StreamNotFound("nobody publishes it")
         return Described(sdp=PCMA_SDP, controls=("streamid=0",))
+
+    def describe_again(self) -> Described | None:
+        self.asked.append("describe again")
+        return Described(sdp=PCMA_SDP, controls=("streamid=0",)) if self.is_current else None
 
     def setup(self, track: int, transport: Transport) -> Transport:
         self.asked.append(f"setup {track}")
@@ -166,7 +171,7 @@ class Stage:
     ) -> None:
         self.registry = CollectorRegistry()
         metrics = EdgeMetrics(self.registry)
-        self.scheduler, self.links, self.ports = FakeScheduler(), FakeLinks(), FakePorts()
+        self.scheduler, self.links, self.ports = FakeScheduler(), FakeLinks(takes_all=True), FakePorts()
         self.players: list[FakePlayer] = []
         context = edge_context(metrics, self.scheduler, self.links, take_over=take_over)
         context = replace(context, entrance=Entrance(lambda: self._others, lambda: self._is_full))

@@ -211,7 +211,7 @@ QUALITY = Row(
         ),
         Panel(
             title="Units that readers never got",
-            about="Access units a second that edges and hls nodes lack. 0 while origins fail over within replay_s.",
+            about="Access units a second that edges and hls nodes lack. 0 while origins fail over within replay_max_s.",
             queries=[
                 Query(rate("edge_missing_units_total", where=NAMESPACE), "edges"),
                 Query(rate("hls_missing_units_total", where=NAMESPACE), "hls nodes"),

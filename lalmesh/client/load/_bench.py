@@ -54,8 +54,7 @@ class Bench:
         is_whole = False
         try:
             with suppress(asyncio.CancelledError):
-                await self._come_and_stay()
-                is_whole = True
+                is_whole = await self._come_and_stay()
             window = self._measured or _Window(self)
             self.since_s, self.until_s = window.began_s, time.monotonic()
             window.end()
@@ -74,13 +73,14 @@ class Bench:
 
     # what happens
 
-    async def _come_and_stay(self) -> None:
+    async def _come_and_stay(self) -> bool:
+        """Whether it was measured for as long as it was to be: there was something to measure till the end."""
         plan = self._plan
         if plan.publish_url:
             self._say(f"{counted(plan.streams, 'publisher')} within {plan.publish_within_s:g} s")
             await self._publish()
             if not any(publisher.is_sending for publisher in self._publishers):
-                return  # there is nothing to play
+                return False  # there is nothing to play
             await asyncio.sleep(plan.settle_s)
         if plan.play_urls:
             count = plan.streams * plan.players * len(plan.play_urls)
@@ -88,7 +88,7 @@ class Bench:
             await self._play()
         self._say(f"measuring for {plan.duration_s:g} s")
         self._measured = _Window(self)
-        await self._until_over(plan.duration_s)
+        return await self._until_over(plan.duration_s)
 
     async def _publish(self) -> None:
         plan = self._plan
@@ -119,11 +119,13 @@ class Bench:
         for player in self.players:
             await player.settled.wait()
 
-    async def _until_over(self, limit_s: float) -> None:
-        """For `limit_s`, less where nobody is left."""
+    async def _until_over(self, limit_s: float) -> bool:
+        """For `limit_s`, less where nobody is left; whether somebody is."""
         running = [task for task in (*self._tasks, *self._playing) if not task.done()]
-        if running:
-            await asyncio.wait(running, timeout=limit_s, return_when=asyncio.ALL_COMPLETED)
+        if not running:
+            return False
+        _, left = await asyncio.wait(running, timeout=limit_s, return_when=asyncio.ALL_COMPLETED)
+        return bool(left)
 
     async def _leave(self) -> None:
         """Players first: that their publishers leave is nothing that happens to them."""

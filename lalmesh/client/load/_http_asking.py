@@ -31,6 +31,7 @@ class HttpAsking:
         self._dialler = dialler
         self._wire: Wire | None = None
         self._where: tuple[str, int, bool] | None = None
+        self._has_answered = False  # any of what was asked last
 
     async def get(self, url: HttpUrl, *, keep_bytes: int, limit_s: float) -> HttpAnswer:
         """Get what is at `url`, or where that leads, and keep its body; `keep_bytes`: how long that may be, 0 where it is not kept.
@@ -53,8 +54,11 @@ class HttpAsking:
                 if self._wire is not None and self._where == where:
                     try:
                         return await self._exchange(self._wire, url, keep_bytes)
-                    except ConnectionFailed:  # it was closed meanwhile, as servers do with idle ones
-                        pass
+                    except ConnectionFailed:
+                        if self._has_answered:
+                            self.close()
+                            raise
+                        # it was closed meanwhile, as servers do with idle ones
                 self.close()
                 self._wire = await self._dialler.dial(url.host, url.port, tls=url.is_encrypted)
                 self._where = where
@@ -64,6 +68,7 @@ class HttpAsking:
             raise TimedOut("answer", limit_s) from None
 
     async def _exchange(self, wire: Wire, url: HttpUrl, keep_bytes: int) -> tuple[HttpAnswer, str]:
+        self._has_answered = False
         wire.send(request(url))
         response, pieces, passed_bytes = ResponseReader(), list[bytes](), 0
         while not response.is_whole:
@@ -74,6 +79,8 @@ class HttpAsking:
                 if response.status and response.can_be_passed and response.left is None:
                     break  # that was its end
                 raise
+            if size or data:
+                self._has_answered = True
             if size:
                 response.passed(size)
                 passed_bytes += size

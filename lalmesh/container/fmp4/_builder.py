@@ -9,12 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from lalmesh.codec.silence import SilenceCredit
 from lalmesh.container.fmp4._carried import is_carried
 from lalmesh.container.fmp4._durations import first_duration
-from lalmesh.container.fmp4._fragments import MAX_FRAGMENT_BYTES, MAX_FRAGMENT_SAMPLES, Sample
+from lalmesh.container.fmp4._fragments import MAX_FRAGMENT_BYTES, MAX_FRAGMENT_SAMPLES, TIME_OFFSET, Sample
 from lalmesh.container.fmp4._gaps import MAX_SAMPLE_TICKS, decoded_early, hole_ticks, silence
 from lalmesh.errors import LocalProtocolError
 from lalmesh.media import AccessUnit, Codec, Kind, Track, TrackSet
+
+_EARLIEST = -TIME_OFFSET  # the decode time that a fragment says as 0
 
 
 class FragmentBuilder:
@@ -25,10 +28,11 @@ class FragmentBuilder:
 
         Args:
             longest_hole: ticks. For players of Media Source Extensions, who lose pictures on a hole in the time of any track, holes
-                up to this are closed: pictures that come late are decoded earlier, and where sound is missing there is silence.
-                0: units stay as they are.
+                up to this are closed: pictures that come late are decoded earlier, and where sound is missing there is silence,
+                no more of it than their wall clock says that it can have been missing (`SilenceCredit`). 0: units stay as they are.
         """
         self._longest_hole = longest_hole
+        self._credit = SilenceCredit()  # of all tracks: another configuration brings no more
         self._clocks: dict[int, _Clock] = {}  # by track id
         self._samples: list[Sample] = []
         self._bytes = 0
@@ -53,22 +57,25 @@ class FragmentBuilder:
         """Let `unit` be pending, and the one before it of its track last until it begins.
 
         Returns:
-            Whether its track is carried; else it is left out.
+            Whether its track is carried, and its time one that a fragment can say (see `TIME_OFFSET`); else it is left out.
         Raises:
             LocalProtocolError: more is pending than one fragment holds: it should have been taken long ago.
         """
         track = tracks.get(unit.track_id)
-        if track is None:
+        if track is None or unit.dts < _EARLIEST:
             return False
         clock = self._clocks.get(unit.track_id)
         if clock is None or clock.track is not track:
             if not is_carried(track):
                 return False
-            clock = self._clocks[unit.track_id] = _Clock(track, unit)
+            if clock is None or not clock.goes_on(track):
+                clock = self._clocks[unit.track_id] = _Clock(track, unit)
         clock.learn(unit)
         if 0 < clock.hole_before(unit) <= self._longest_hole:
-            for filling in clock.missing(unit):
+            end = clock.end
+            for filling in clock.missing(unit, self._credit):
                 self._append(clock.begin(filling))
+            self._credit.spend(clock.end - end)
             self._append(clock.begin_in_time(unit))
         else:
             self._append(clock.begin(unit))
@@ -102,7 +109,7 @@ class FragmentBuilder:
         clock = self._clocks.get(following.track_id)
         if clock is None:
             return
-        if 0 < clock.hole_before(following) <= self._longest_hole and any(clock.missing(following)):
+        if 0 < clock.hole_before(following) <= self._longest_hole and any(clock.missing(following, self._credit)):
             return  # silence follows
         clock.end_at(following.dts)
 
@@ -121,6 +128,13 @@ class _Clock:
         self._paused = False  # whether the last unit came after much longer than usual
         self._last: Sample | None = None
         self._advance = 0  # how much earlier the last is decoded than it came
+
+    def goes_on(self, track: Track) -> bool:
+        """Whether it goes on with `track`, whose units last as long: metadata of a stream may be told anew at any time."""
+        old = self.track
+        is_same = (track.codec, track.configuration, track.sample_rate_hz) == (old.codec, old.configuration, old.sample_rate_hz)
+        self.track = track if is_same else old
+        return is_same
 
     @property
     def end(self) -> int:
@@ -173,9 +187,9 @@ class _Clock:
             return 0
         return hole_ticks(unit.dts - self._last.unit.dts, self._last.duration)
 
-    def missing(self, late: AccessUnit) -> Iterator[AccessUnit]:
-        """The silence that is missing before a unit that is late."""
-        if self._last is not None and not self._is_video:
+    def missing(self, late: AccessUnit, credit: SilenceCredit) -> Iterator[AccessUnit]:
+        """The silence that is missing before a unit that is late; none where the credit does not cover all of it."""
+        if self._last is not None and not self._is_video and credit.covers(late.dts - self.end, late.wall_us):
             yield from silence(self.track, self._last.unit, self._last.duration, late.dts)
 
     def begin_in_time(self, late: AccessUnit) -> Sample:

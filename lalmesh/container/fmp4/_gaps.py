@@ -9,7 +9,8 @@ the next one is late. So the next one closes the hole:
   instead that each picture lasts a second would do for browsers, but they would report a second more in their buffer than is there,
   and programs that fill in pictures by these durations would be a second late.
 - Sound is heard without a pause whatever its times say (browsers do not insert silence), so it would be ahead of the pictures from
-  there on: silence is put between. Sound of which no silence is known keeps its hole.
+  there on: silence is put between. Sound of which no silence is known keeps its hole, and so does sound that is missing for longer
+  than time has passed (`lalmesh.codec.silence`).
 """
 
 from __future__ import annotations

@@ -240,10 +240,10 @@ class PlaylistWindow:
         """The playlist without the segments that have had their time, and those; and without parts that are not listed any more."""
         leaving = self._leaving(playlist.segments) if playlist.kind is PlaylistKind.LIVE else 0
         dropped, kept = playlist.segments[:leaving], list(playlist.segments[leaving:])
-        for index in range(first_with_parts(kept, playlist.target_duration_s) - 1, -1, -1):
-            if not kept[index].parts:
-                break  # those before lost theirs earlier
-            kept[index] = replace(kept[index], parts=())
+        with_parts = first_with_parts(kept, playlist.target_duration_s) if playlist.part_target is not None else 0
+        for index in range(with_parts):
+            if kept[index].parts:
+                kept[index] = replace(kept[index], parts=())
         shorter = replace(
             playlist,
             media_sequence=playlist.media_sequence + leaving,

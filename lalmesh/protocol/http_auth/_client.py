@@ -24,24 +24,33 @@ class ClientAuth:
         self._random_bytes = random_bytes
         self._challenge: Challenge | None = None
         self._answered = False
+        self._was_accepted = False  # an answer to the challenge was, and no other challenge has come since
         self._nonce_count = 0
 
     def challenged(self, headers: Sequence[str]) -> bool:
         """Take the ``WWW-Authenticate`` headers of a 401.
 
+        Interop: many cameras have nonces that are good for some minutes, and do not call those that were too old, or say ``FALSE``.
+        So one challenge with another nonce is answered after each answer that was accepted.
+
         Returns:
             Whether to ask again with what `authorization` gives then. False: no scheme that is known here, or the server did not
-            like the answer to its last challenge, and not because that was stale.
+            like the answer to its last challenge, and not because that was stale or has become so.
         Raises:
             LimitExceeded: a header that is longer than `MAX_HEADER_CHARS`.
         """
         best = min(parse_challenges(headers), key=_rank, default=None)
         if best is None or _rank(best) == _UNKNOWN:
             return False
-        if self._answered and best.parameters.get("stale", "").lower() != "true":
+        if self._answered and best.parameters.get("stale", "").lower() != "true" and not self._follows(best):
             return False
-        self._challenge, self._answered, self._nonce_count = best, False, 0
+        self._challenge, self._answered, self._was_accepted, self._nonce_count = best, False, False, 0
         return True
+
+    def _follows(self, challenge: Challenge) -> bool:
+        """Whether it comes with another nonce after one that was good."""
+        known = self._challenge
+        return self._was_accepted and known is not None and challenge.parameters.get("nonce") != known.parameters.get("nonce")
 
     def authorization(self, method: str, uri: str) -> str | None:
         """The ``Authorization`` header of the next request; None until a server wants one."""
@@ -55,6 +64,7 @@ class ClientAuth:
 
     def accepted(self) -> None:
         """The server took the answer: a 401 from now on is about another request, and gets another answer."""
+        self._was_accepted = self._was_accepted or self._answered
         self._answered = False
 
     def _digest(self, challenge: Challenge, method: str, uri: str) -> str:

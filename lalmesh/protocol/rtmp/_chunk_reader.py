@@ -8,6 +8,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Iterator
 
+from lalmesh.allowance import Allowance
 from lalmesh.errors import LimitExceeded, RemoteProtocolError
 from lalmesh.protocol.rtmp._chunk import (
     ABORT,
@@ -23,6 +24,11 @@ from lalmesh.protocol.rtmp._chunk import (
 MAX_CHUNK_STREAMS = 64  #: real encoders use under ten; the protocol's 65,597 would hold memory for nothing
 MAX_INTERLEAVED_BYTES = 1 << 20  #: unfinished messages of one connection beside a largest one, and no more than that one has
 MAX_OPENING_MESSAGE_BYTES = 64 << 10  #: of a message before any media: a command, which is bounded alike
+#: A message may take one byte, which costs as much as one of hundreds: over time each has to come with so many bytes, headers and
+#: others' included. Frames of silence and acknowledgements have less, so a read may bring some for nothing, and a burst many.
+MESSAGE_WEIGHT_BYTES = 16
+LIGHT_BYTES_OF_A_READ = 16 * MESSAGE_WEIGHT_BYTES
+LIGHT_BYTES_OF_A_BURST = 256 << 10
 
 _MESSAGE_HEADER_BYTES = (11, 7, 3, 0)  # by fmt
 # This and `UINT32` are read one byte early, with the last byte of the basic header: so 24-bit fields are the low bits of words.
@@ -67,6 +73,7 @@ class ChunkReader:
         self._wanted = 0  # bytes that this chunk still lacks
         self._head = b""  # an incomplete header, under 18 bytes
         self._partial_bytes = 0  # over all chunk streams
+        self._allowance = Allowance("messages", of_a_read_bytes=LIGHT_BYTES_OF_A_READ, burst_bytes=LIGHT_BYTES_OF_A_BURST)
 
     def feed(self, data: bytes | bytearray | memoryview) -> Iterator[Message]:
         """Iterate over the messages that `data` completed. Set Chunk Size and Abort take effect here and are not given.
@@ -76,10 +83,12 @@ class ChunkReader:
         Raises:
             RemoteProtocolError: while iterating, after the messages before it: a header without the one that it refers to, a
                 chunk size of zero, a message that changes its length half-way.
-            LimitExceeded: too long a message, too many chunk streams, too much that is not complete.
+            LimitExceeded: too long a message, too many chunk streams, too much that is not complete, messages of next to nothing
+                without end.
         Source: RTMP 1.0 §5.3, §5.4
         """
         messages: list[Message] = []
+        self._allowance.read(len(data))
         try:
             self._read(memoryview(data), messages)
         except RemoteProtocolError as error:
@@ -251,6 +260,7 @@ class ChunkReader:
 
     def _complete(self, payload: bytes, messages: list[Message]) -> None:
         stream = self._current
+        self._allowance.take(MESSAGE_WEIGHT_BYTES)  # what the hot path takes has nine at least
         if stream.type_id > ABORT:
             message = Message(stream.type_id, stream.stream_id, stream.timestamp, payload)
             messages.append(message)

@@ -12,6 +12,9 @@ from lalmesh.protocol.rtmp._chunk import Message
 from lalmesh.protocol.rtmp._messages import COMMAND_TYPES, MessageType
 
 MAX_COMMAND_BYTES = 64 << 10  #: a connect with every field of Flash and a signed URL stays under 8 KiB
+MAX_COMMAND_VALUES = 256  #: with all that they hold; a connect of Enhanced RTMP that names every codec has under 100
+COMMAND_BYTES_PER_VALUE = 4  #: at least, beyond the first `FEW_VALUES`: members have names, and what references repeat has no bytes
+FEW_VALUES = 32
 MAX_FOURCCS = 64  #: entries kept of each capability list; some 15 codes are defined
 
 CAPS_RECONNECT = 0x01  #: capsEx: understands the request to reconnect elsewhere
@@ -39,14 +42,16 @@ def parse_command(message: Message) -> Command:
 
     Raises:
         RemoteProtocolError: it is not AMF, or does not begin with a name.
-        LimitExceeded: over `MAX_COMMAND_BYTES`.
+        LimitExceeded: over `MAX_COMMAND_BYTES`; more values than `MAX_COMMAND_VALUES`, or than its bytes may hold.
     Source: RTMP 1.0 §7.1.1, §7.2
     """
     if len(message.payload) > MAX_COMMAND_BYTES:
         raise LimitExceeded("command bytes", len(message.payload), MAX_COMMAND_BYTES)
     # Interop: some clients leave out the format byte of type 17.
     amf3 = message.type_id == MessageType.COMMAND_AMF3 and message.payload[:1] == b"\0"
-    values = parse_amf3_message(message.payload) if amf3 else parse_amf0(message.payload)
+    max_values = min(MAX_COMMAND_VALUES, FEW_VALUES + len(message.payload) // COMMAND_BYTES_PER_VALUE)
+    parse = parse_amf3_message if amf3 else parse_amf0
+    values = parse(message.payload, max_values=max_values)
     if not values or not isinstance(values[0], str):
         raise RemoteProtocolError("command without a name", section="RTMP 1.0 §7.2")
     transaction_id = values[1] if len(values) > 1 and isinstance(values[1], float) else 0.0
@@ -55,7 +60,7 @@ def parse_command(message: Message) -> Command:
 
 def asks_to_publish(message: Message) -> bool:
     """Whether this is a publish command. One that cannot be read is not: whoever takes it apart finds that out."""
-    if message.type_id not in COMMAND_TYPES:
+    if message.type_id not in COMMAND_TYPES or b"publish" not in message.payload:  # nothing else is taken apart twice
         return False
     try:
         return parse_command(message).name == "publish"

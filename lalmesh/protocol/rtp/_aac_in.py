@@ -15,6 +15,10 @@ from lalmesh.protocol.rtp._depacketizer import Depacketized, DepacketizerCounter
 from lalmesh.protocol.rtp._packet import RtpPacket
 
 MAX_HEADERS_BYTES: Final = 1024  #: of the AU headers of a packet: 512 frames of AAC-hbr
+MAX_FRAMES: Final = 512  #: of a packet, however short the headers are: five seconds and more; ffmpeg sends 0.7 s at most
+#: Of a packet for each frame that it holds, headers included. Silence of one channel is 4 bytes without them: 29 bits of a
+#: single_channel_element and 3 that end the frame (ISO/IEC 14496-3 §4.4.2.1).
+MIN_BYTES_A_FRAME: Final = 4
 MAX_FRAME_BYTES: Final = 64_000  #: 48 channels of 6144 bits are 37 kB
 
 _SECTION = "RFC 3640 §3.2.1"
@@ -104,7 +108,7 @@ class AacDepacketizer:
         """Take the next packet; the frames that are complete with it.
 
         Raises:
-            RemoteProtocolError: its payload is malformed.
+            RemoteProtocolError: its payload is malformed, or holds more frames than `MAX_FRAMES` and `MIN_BYTES_A_FRAME` allow.
             UnsupportedError: its frames are interleaved.
         """
         sizes, at = self._parse_headers(packet.payload)
@@ -146,14 +150,17 @@ class AacDepacketizer:
             raise LimitExceeded("bytes of AU headers", end - 2, MAX_HEADERS_BYTES, section=_SECTION)
         if end > len(payload):
             raise RemoteProtocolError(f"AU headers of {end - 2} bytes, {len(payload) - 2} there", section=_SECTION, at=2)
-        sizes = self._parse_sizes(BitReader(payload[2:end]), bits)
+        sizes = self._parse_sizes(BitReader(payload[2:end]), bits, min(MAX_FRAMES, max(1, len(payload) // MIN_BYTES_A_FRAME)))
         end = self._skip_auxiliary(payload, end)
         return ([len(payload) - end] if not self._format.size_bits and len(sizes) == 1 else sizes), end
 
-    def _parse_sizes(self, reader: BitReader, bits: int) -> list[int]:
+    def _parse_sizes(self, reader: BitReader, bits: int, most: int) -> list[int]:
+        """The sizes in the AU headers, which are `bits` long; `most` frames are accepted."""
         sizes: list[int] = []
         last = reader.bits_left - bits  # what is left then is there to fill the last byte
         while (left := reader.bits_left) > last:
+            if len(sizes) >= most:
+                raise LimitExceeded("AAC frames in a packet", len(sizes) + 1, most, section=_SECTION)
             sizes.append(self._parse_header(reader, is_first=not sizes))
             if reader.bits_left == left:
                 raise RemoteProtocolError("AU header of no bits", section=_SECTION)

@@ -15,7 +15,7 @@ from lalmesh.codec.av1 import (
     read_leb128,
     serialize_obu,
 )
-from lalmesh.errors import RemoteProtocolError, UnsupportedError
+from lalmesh.errors import LimitExceeded, RemoteProtocolError, UnsupportedError
 from lalmesh.media import Codec, Track
 from lalmesh.protocol.rtp._depacketizer import MAX_UNIT_BYTES, Depacketized, DepacketizerCounters, TimedUnit
 from lalmesh.protocol.rtp._packet import RtpPacket
@@ -141,6 +141,8 @@ def _split_elements(payload: bytes) -> list[bytes]:
     wanted, at = payload[0] >> 4 & 3, 1
     elements: list[bytes] = []
     while at < len(payload):
+        if len(elements) >= MAX_ELEMENTS:  # not after all are made: those that are too many cost the most
+            raise LimitExceeded("OBU elements in a packet", len(elements) + 1, MAX_ELEMENTS, section=_SECTION, at=at)
         if wanted and len(elements) == wanted - 1:
             size = len(payload) - at
         else:
@@ -149,6 +151,6 @@ def _split_elements(payload: bytes) -> list[bytes]:
             raise RemoteProtocolError(f"OBU element of {size} bytes, {len(payload) - at} there", section=_SECTION, at=at)
         elements.append(payload[at : at + size])
         at += size
-    if len(elements) < max(1, wanted) or len(elements) > MAX_ELEMENTS:
+    if len(elements) < max(1, wanted):
         raise RemoteProtocolError(f"{len(elements)} OBU elements, {wanted} announced", section=_SECTION)
     return elements

@@ -13,6 +13,15 @@ a stream without B-frames has DTS = PTS at once. It grows where a picture comes 
 time, pictures wait while their picture order counts show that one that is to be shown earlier has not come: above P8 and b4, until
 b2. Those that waited share the time between the last DTS and the first PTS. Such a wait ends with the first picture that is not
 shown before all that wait, so it is never longer than the depth; with a depth that is known it does not happen at all.
+
+A sender's clock may be set back, by NTP say. Without B-frames each picture is then 1 ms after the one before, until times have
+caught up. With them that would lose their order: a picture whose PTS is not after that of one that is shown before it goes to where
+it would have been, and so do all behind it. Whatever is shown after all before it then takes back half the time of one picture:
+
+```
+PTS, 40 ms a picture, B-frames left out; set back by 200 ms     came     0 160 320 280 440 600 760
+                                                                given    0 160 320 480 620 760 900
+```
 """
 
 from __future__ import annotations
@@ -70,9 +79,11 @@ class DecodingTimes:
         self._last: int | None = None  # the last DTS
         self._last_shown: int | None = None  # the last DTS that was a PTS
         self._last_place: Place | None = None  # of the picture whose PTS that was
+        self._newest: Place | None = None  # of what is shown last of all under this configuration
+        self._late = 0  # how much later than it came a picture is given, ticks: the clock of the sender was set back
         self._spacing = DEFAULT_SPACING_TICKS  # between those, lately
         self._empty_gaps = 0
-        self.mended = 0  #: pictures whose PTS was not after the one before, though they are shown after it: now it is by 1 ms
+        self.mended = 0  #: pictures whose PTS was not after one that they are shown after: now it is
         self.dropped = 0  #: pictures that are shown before one whose DTS is out already: the depth was not known yet
 
     @property
@@ -85,7 +96,7 @@ class DecodingTimes:
 
         Args:
             order: tells the places of pictures.
-            allowed_depth: the most that a decoder has to expect (from the SPS); with 0, nothing ever waits.
+            allowed_depth: the most that a decoder has to expect (from the SPS); with 0, nothing ever waits nor is dropped.
             step: of picture order counts from one picture to the next: 2 of H.264, which counts fields, 1 of H.265.
 
         Returns:
@@ -95,12 +106,15 @@ class DecodingTimes:
         self._order, self._allowed_depth, self._step = order, allowed_depth, step
         self._depth = self._empty_gaps = 0
         self._shown.clear()
-        self._last_place = None
+        self._last_place = self._newest = None
+        if order is None or not allowed_depth:
+            self._late = 0  # nothing would tell how to take it back
         return given
 
     def feed(self, unit: AccessUnit) -> list[AccessUnit]:
         """Take the next picture in decoding order, its DTS being its PTS; those that have their times now."""
-        pts, place = unit.dts, self._place(unit)
+        place = self._place(unit)
+        unit.dts = pts = self._set_forward(unit.dts, place)
         if self._last is not None and pts <= self._last:
             if not self._jitters(self._last - pts, place):
                 self._depth = min(self._depth + 1, MAX_REORDER_DEPTH)
@@ -112,6 +126,8 @@ class DecodingTimes:
         if place is not None and self._begins_later(pts, place):
             self._bridge(pts)
         insort(self._shown, _Shown(pts, place), key=_pts)
+        if place is not None and self._is_shown_last(place):
+            self._newest = place
         behind = len(self._shown) - bisect_right(self._shown, pts, key=_pts)  # shown after it, though decoded before
         if behind:
             self._empty_gaps = 0
@@ -132,8 +148,55 @@ class DecodingTimes:
         except RemoteProtocolError:
             return None
 
+    def _is_shown_last(self, place: Place) -> bool:
+        return self._newest is None or place > self._newest
+
+    def _set_forward(self, pts: int, place: Place | None) -> int:
+        """The PTS of the next picture, later than it came by what the clock of the sender has been set back."""
+        came, pts = pts, pts + self._late
+        if place is None or not (self._late or self._is_set_back(pts, place)):
+            return pts
+        if (before := self._shown_before(place)) is None:
+            return pts
+        pictures, before_pts = before
+        if pts <= before_pts:
+            pts = before_pts + pictures * self._spacing
+            self.mended += 1
+        elif self._is_shown_last(place):
+            pts -= min(self._late, (pts - before_pts) // (2 * pictures))
+        self._late = pts - came
+        return pts
+
+    def _is_set_back(self, pts: int, place: Place) -> bool:
+        """Whether a picture that is shown before the one at `place` has no earlier PTS, where reordering makes that matter."""
+        if self._newest is None:
+            return self._last is not None and pts <= self._last
+        if not self._depth:
+            return False
+        for shown in reversed(self._shown):
+            if shown.pts < pts:
+                break
+            if shown.place is not None and shown.place < place:
+                return True
+        return bool(self._last_place and self._last_place < place and self._last_shown is not None and pts <= self._last_shown)
+
+    def _shown_before(self, place: Place) -> tuple[int, int] | None:
+        """Of the pictures so far, the last that is shown before the one at `place`: how many pictures before, and its PTS."""
+        if self._newest is None:  # this one begins a configuration, and is shown after all before it
+            return (1, self._last) if self._last is not None else None
+        placed = [(shown.place, shown.pts) for shown in self._shown if shown.place is not None and shown.place < place]
+        if self._last_place is not None and self._last_shown is not None and self._last_place < place:
+            placed.append((self._last_place, self._last_shown))
+        if not placed:
+            return None
+        (sequence, count), pts = max(placed)
+        pictures = (place[1] - count) // self._step if sequence == place[0] else 1
+        return max(1, min(pictures, MAX_REORDER_DEPTH)), pts
+
     def _jitters(self, back: int, place: Place | None) -> bool:
         """Whether a picture `back` ticks before the last DTS is nevertheless the next to be shown."""
+        if not self._allowed_depth:
+            return True  # by what the SPS says, it cannot be a B-frame: the clock has been set back
         if place is not None and self._last_place is not None:
             return place > self._last_place
         return back < JITTER_TICKS

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final, TypeAlias
 
-from lalmesh.errors import RemoteProtocolError
+from lalmesh.errors import LimitExceeded, RemoteProtocolError
 
 MAX_NALUS_PER_PACKET: Final = 1024  #: of a datagram of 64 KiB, more would be NALUs of a few bytes
 
@@ -48,7 +48,7 @@ def parse_h264(payload: bytes) -> list[Piece]:
     """The pieces of a payload of H.264; none of one whose type is reserved.
 
     Raises:
-        RemoteProtocolError: empty, cut off, an aggregate of nothing, or an aggregate or fragment inside another.
+        RemoteProtocolError: empty, cut off, an aggregate of nothing or of too much, or an aggregate or fragment inside another.
     Source: RFC 6184 §5.2
     """
     if not payload:
@@ -94,6 +94,7 @@ def _multi_time(payload: bytes, *, offset_bytes: int) -> list[Piece]:
     base, at = _number(payload, 1, 2, section), 3
     pieces: list[Piece] = []
     while at < len(payload):
+        _check_room(pieces, section)
         size, difference = _number(payload, at, 2, section), _number(payload, at + 2, 1, section)
         later = _number(payload, at + 3, offset_bytes, section)
         at += 3 + offset_bytes
@@ -111,7 +112,7 @@ def _parse_h265(payload: bytes) -> list[Piece]:
     """The pieces of a payload of H.265 without DON fields; none of one whose type is reserved.
 
     Raises:
-        RemoteProtocolError: cut off, an aggregate of nothing, or an aggregate or fragment inside another.
+        RemoteProtocolError: cut off, an aggregate of nothing or of too much, or an aggregate or fragment inside another.
     Source: RFC 7798 §4.4
     """
     match _h265_type(payload):
@@ -162,6 +163,7 @@ def _h265_aggregated_with_don(payload: bytes) -> list[Piece]:
     pieces: list[Piece] = []
     don, at = _number(payload, 2, 2, section), 4
     while at < len(payload):
+        _check_room(pieces, section)
         if pieces:
             don = don + _number(payload, at, 1, section) + 1 & 0xFFFF
             at += 1
@@ -175,10 +177,17 @@ def _aggregated(payload: bytes, at: int, section: str) -> list[Piece]:
     """NALUs behind their sizes: STAP-A (RFC 6184 §5.7.1) and AP (RFC 7798 §4.4.2)."""
     pieces: list[Piece] = []
     while at < len(payload):
+        _check_room(pieces, section)
         size = _number(payload, at, 2, section)
         pieces.append(Piece(Part.WHOLE, _take(payload, at + 2, size, section)))
         at += 2 + size
     return pieces
+
+
+def _check_room(pieces: list[Piece], section: str) -> None:
+    """Before another piece is made: those that are too many cost the most."""
+    if len(pieces) >= MAX_NALUS_PER_PACKET:
+        raise LimitExceeded("NALUs in a packet", len(pieces) + 1, MAX_NALUS_PER_PACKET, section=section)
 
 
 def _checked_h264(pieces: list[Piece]) -> list[Piece]:
@@ -192,7 +201,7 @@ def _checked_h265(pieces: list[Piece]) -> list[Piece]:
 
 
 def _checked(pieces: list[Piece], is_nested: bool, section: str) -> list[Piece]:
-    if is_nested or not 0 < len(pieces) <= MAX_NALUS_PER_PACKET:
+    if is_nested or not pieces:
         raise RemoteProtocolError(f"aggregate of {len(pieces)} NALUs, or of another payload", section=section)
     return pieces
 

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final, TypeAlias
 
-from lalmesh.errors import LocalProtocolError, RemoteProtocolError
+from lalmesh.errors import LimitExceeded, LocalProtocolError, RemoteProtocolError
 from lalmesh.protocol.rtp._reports import ReceiverReport, SenderReport
 
 MAX_SOURCES: Final = 31  #: of one SDES or BYE: the count has five bits
+MAX_PACKETS: Final = 64  #: of a compound: two reports of 31 blocks fill an Ethernet frame, and a handful of others follow a report
 MAX_TEXT_BYTES: Final = 255  #: of an SDES item or a reason: the length has eight
 
 _HEADER = struct.Struct(">BBH")
@@ -163,7 +164,8 @@ def parse_compound(data: bytes) -> Compound:
         data: one datagram, or one interleaved frame without its prefix.
 
     Raises:
-        RemoteProtocolError: the first packet is no report, another version than 2, padding elsewhere than at the end, cut off.
+        RemoteProtocolError: the first packet is no report, another version than 2, padding elsewhere than at the end, cut off,
+            more than `MAX_PACKETS`.
     Source: RFC 3550 §6.1, §A.2
     """
     packets: list[RtcpPacket] = []
@@ -187,10 +189,13 @@ def parse_compound(data: bytes) -> Compound:
 
 def _split(data: bytes) -> Iterator[tuple[int, int, bytes]]:
     """Type, count and body of each packet (§6.4.1, §A.2)."""
-    at, end = 0, len(data)
+    at, end, count = 0, len(data), 0
     if not data:
         raise RemoteProtocolError("empty RTCP packet", section=_COMPOUND_SECTION)
     while at < end:
+        count += 1
+        if count > MAX_PACKETS:
+            raise LimitExceeded("packets in a compound", count, MAX_PACKETS, section=_COMPOUND_SECTION, at=at)
         first, kind, words = _HEADER.unpack_from(data, at) if end - at >= _HEADER.size else (0, 0, 0)
         if first & 0xC0 != _VERSION:
             raise RemoteProtocolError(f"RTCP version {first >> 6}, or cut off", section=_COMPOUND_SECTION, at=at)

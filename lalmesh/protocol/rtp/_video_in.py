@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from lalmesh.codec.nalu import MAX_NALU_BYTES, join_avcc
 from lalmesh.codec.nalu_codecs import NaluCodec
@@ -15,6 +16,10 @@ from lalmesh.protocol.rtp._nalus import NaluParser, Part, Piece
 from lalmesh.protocol.rtp._packet import RtpPacket
 from lalmesh.protocol.rtp._pictures import Picture, PictureAssembler
 from lalmesh.protocol.rtp._random_access import is_random_access
+
+#: Fragments of a NALU that are kept one by one: small ones take many times their bytes. With 1400 bytes each that is 5.7 MB of a
+#: picture, so hardly any is put together more than once.
+MAX_LOOSE_FRAGMENTS: Final = 4096
 
 
 class VideoDepacketizer:
@@ -114,6 +119,8 @@ class VideoDepacketizer:
             self._fragments = []
             return False
         self._fragments.append(piece.data)
+        if len(self._fragments) > MAX_LOOSE_FRAGMENTS:
+            self._fragments = [b"".join(self._fragments)]
         return True
 
     def _nalu(self, nalu: bytes, don: int | None, timestamp: int, given: list[Depacketized]) -> None:

@@ -41,7 +41,7 @@ from lalmesh.protocol.rtsp._server import RandomBytes, RtspServer
 from lalmesh.protocol.rtsp._server_session import MAX_TRACKS
 from lalmesh.protocol.rtsp._states import METHODS, ClientState, ServerState
 from lalmesh.protocol.rtsp._transport import Pair, Transport, parse_transports, serialize_transports
-from lalmesh.protocol.rtsp._url import DEFAULT_PORTS, RtspUrl, StreamPath, base_url, match_control, resolve_control, split_path
+from lalmesh.protocol.rtsp._url import DEFAULT_PORTS, ControlUrls, RtspUrl, StreamPath, base_url, resolve_control, split_path
 
 __all__ = [
     "DEFAULT_PORTS",
@@ -57,6 +57,7 @@ __all__ = [
     "Authenticator",
     "ClientEvent",
     "ClientState",
+    "ControlUrls",
     "DescribeRequested",
     "Described",
     "Ended",
@@ -91,7 +92,6 @@ __all__ = [
     "TrackSetUp",
     "Transport",
     "base_url",
-    "match_control",
     "parse_transports",
     "resolve_control",
     "serialize_frame",

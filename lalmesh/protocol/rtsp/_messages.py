@@ -26,6 +26,7 @@ REASONS: Final = {
     405: "Method Not Allowed",
     406: "Not Acceptable",
     413: "Request Entity Too Large",
+    414: "Request-URI Too Large",
     415: "Unsupported Media Type",
     451: "Parameter Not Understood",
     453: "Not Enough Bandwidth",

@@ -7,12 +7,17 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Final
 
+from lalmesh.allowance import Allowance
 from lalmesh.errors import LimitExceeded, RemoteProtocolError
 from lalmesh.protocol.rtsp._messages import Field, Headers, InterleavedFrame, Message, Request, Response
 
 MAX_HEAD_BYTES: Final = 16 << 10  #: a URL and two authentication headers of 4 KiB each stay below
 MAX_HEADER_FIELDS: Final = 64
 MAX_BODY_BYTES: Final = 64 << 10  #: of descriptions, which have the same bound; parameters are shorter
+FRAME_WEIGHT_BYTES: Final = 16  #: what a frame costs at least, told in bytes of long ones; the shortest packet of RTP has as many
+MESSAGE_WEIGHT_BYTES: Final = 256  #: ... and what a request or an answer does: both may have twenty
+WEIGHT_OF_A_READ_BYTES: Final = 4 * MESSAGE_WEIGHT_BYTES  #: signs of life come alone, or two together
+WEIGHT_OF_A_BURST_BYTES: Final = 256 << 10  #: a thousand requests; a client that begins says twenty
 
 _DOLLAR, _FRAME_HEADER_BYTES = 0x24, 4
 _HEAD_END = re.compile(rb"\r?\n\r?\n")
@@ -33,14 +38,18 @@ class MessageReader:
         self._searched = 0  # up to here, no head ends
         self._head: Request | Response | None = None  # whose body is not complete
         self._body_bytes = 0
+        self._allowance = Allowance("short messages", of_a_read_bytes=WEIGHT_OF_A_READ_BYTES, burst_bytes=WEIGHT_OF_A_BURST_BYTES)
 
     def feed(self, data: bytes | bytearray | memoryview) -> Iterator[Message]:
         """Iterate over what `data` completed. `data` has been read when this returns.
 
         Raises:
             RemoteProtocolError: while iterating, after the good ones: no message of RTSP.
-            LimitExceeded: the same; over `MAX_HEAD_BYTES`, `MAX_HEADER_FIELDS` or `MAX_BODY_BYTES`.
+            LimitExceeded: the same; over `MAX_HEAD_BYTES`, `MAX_HEADER_FIELDS` or `MAX_BODY_BYTES`, or messages of next to nothing
+                without end.
         """
+        if data:
+            self._allowance.read(len(data))
         if self._at:
             del self._buf[: self._at]
             self._searched = max(self._searched - self._at, 0)
@@ -78,6 +87,8 @@ class MessageReader:
         if len(buf) < end:
             return None
         self._at = end
+        if end - at < FRAME_WEIGHT_BYTES:
+            self._allowance.take(FRAME_WEIGHT_BYTES)
         return InterleavedFrame(buf[at + 1], bytes(buf[begin:end]))
 
     def _message(self) -> Request | Response | None:
@@ -88,6 +99,7 @@ class MessageReader:
         if found is None:
             self._searched = len(self._buf)
             return None
+        self._allowance.take(MESSAGE_WEIGHT_BYTES)
         head = bytes(self._buf[self._at : found.start()])
         self._at = self._searched = found.end()
         message = parse_head(head)

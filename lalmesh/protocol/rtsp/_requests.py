@@ -25,6 +25,9 @@ from lalmesh.protocol.rtsp._states import METHODS, SERVER_STEPS, STATEFUL_METHOD
 from lalmesh.protocol.rtsp._transport import Transport, parse_transports
 from lalmesh.protocol.rtsp._url import split_path
 
+#: of a request; with a token of 2 KiB in its query it stays below. It is compared with those of all tracks, and kept for each
+MAX_URI_CHARS: Final = 4 << 10
+
 
 def handle_request(request: Request, session: ServerSession, answers: Answers) -> ServerEvent | None:
     """Answer `request`, or give the event that somebody has to answer; None where nobody needs to know of it."""
@@ -46,6 +49,8 @@ def _refusal(request: Request, session: ServerSession) -> int:
         return 505
     if not request.headers.get("cseq"):
         return 400
+    if len(request.uri) > MAX_URI_CHARS:
+        return 414
     if _required(request):
         return 551
     if request.method not in METHODS:
@@ -111,7 +116,7 @@ def _offered(request: Request) -> tuple[int, list[Transport]]:
     usable = [
         replace(way, source="", destination="")  # the address is that of the connection, wherever a client would have us send
         for way in said
-        if way.is_tcp or (way.is_udp and way.client_port is not None)
+        if way.is_tcp or (way.is_udp and way.client_port is not None and 0 not in way.client_port)  # nothing can be sent to port 0
     ]
     return (0 if usable else 461 if said else 400), usable
 

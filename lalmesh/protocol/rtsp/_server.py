@@ -10,7 +10,7 @@ The core must not know what streams exist, who may have them, which ports are fr
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final, TypeAlias, TypeVar
 
 from lalmesh.errors import LimitExceeded, LocalProtocolError, RemoteProtocolError
@@ -68,6 +68,8 @@ class RtspServer:
         self._inbox = Inbox()
         self._pending: ServerEvent | None = None
         self._heard_s = 0.0
+        #: requests wait as long as this is set, as they do behind one that waits for its answer; ``feed(b"", now_s)`` after that
+        self.holds_requests = False
 
     @property
     def state(self) -> ServerState:
@@ -83,6 +85,11 @@ class RtspServer:
     def transports(self) -> dict[int, Transport]:
         """The way of each track that is set up."""
         return {number: track.transport for number, track in self._session.tracks.items()}
+
+    @property
+    def has_held(self) -> bool:
+        """Something waits: behind a request without its answer, or as `holds_requests` is set."""
+        return bool(self._inbox.messages)
 
     @property
     def expires_at_s(self) -> float | None:
@@ -119,9 +126,10 @@ class RtspServer:
 
     def _events(self) -> Iterator[ServerEvent]:
         inbox = self._inbox.messages
+        take = self._inbox.take if self._inbox.has_counted else inbox.popleft
         try:
-            while inbox and (self._pending is None or not self._waits(inbox[0])):
-                message = inbox.popleft()
+            while inbox and not ((self._pending is not None or self.holds_requests) and self._waits(inbox[0])):
+                message = take()
                 if isinstance(message, InterleavedFrame):
                     found = self._session.channel(message.channel)
                     if found is not None:  # Interop: some send before they are asked to, or go on after they were not
@@ -133,7 +141,7 @@ class RtspServer:
                         self._pending = None if isinstance(event, Paused | TornDown) else event
                         yield event
             if inbox:
-                self._check_held(inbox)
+                self._check_held()
         except RemoteProtocolError as error:
             self._inbox.break_off(error)
         if self._inbox.error is not None and not inbox:
@@ -141,18 +149,18 @@ class RtspServer:
             raise self._inbox.error
 
     def _waits(self, message: Message) -> bool:
-        """Whether `message` depends on the answer to the request that waits."""
+        """Whether `message` has to wait: it depends on the answer to the request that does, or is to be answered itself."""
         return isinstance(message, Request) or isinstance(self._pending, RecordRequested)
 
-    def _check_held(self, held: Collection[Message]) -> None:
-        sizes = [len(message.payload) for message in held if isinstance(message, InterleavedFrame)]
-        requests = len(held) - len(sizes)
-        if len(sizes) > MAX_HELD_PACKETS:
-            raise LimitExceeded("packets before the answer to a request", len(sizes), MAX_HELD_PACKETS)
-        if sum(sizes) > MAX_HELD_BYTES:
-            raise LimitExceeded("bytes before the answer to a request", sum(sizes), MAX_HELD_BYTES)
-        if requests > MAX_HELD_REQUESTS:
-            raise LimitExceeded("requests before the answer to a request", requests, MAX_HELD_REQUESTS)
+    def _check_held(self) -> None:
+        held = self._inbox
+        held.count()
+        if held.packets > MAX_HELD_PACKETS:
+            raise LimitExceeded("packets before the answer to a request", held.packets, MAX_HELD_PACKETS)
+        if held.packet_bytes > MAX_HELD_BYTES:
+            raise LimitExceeded("bytes before the answer to a request", held.packet_bytes, MAX_HELD_BYTES)
+        if held.requests > MAX_HELD_REQUESTS:
+            raise LimitExceeded("requests before the answer to a request", held.requests, MAX_HELD_REQUESTS)
 
     # what the application answers
 

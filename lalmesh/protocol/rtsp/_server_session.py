@@ -9,7 +9,7 @@ from typing import Final
 from lalmesh.protocol.rtsp._messages import MAX_CHANNEL, Field
 from lalmesh.protocol.rtsp._states import SERVER_STEPS, ServerState
 from lalmesh.protocol.rtsp._transport import Pair, Transport
-from lalmesh.protocol.rtsp._url import StreamPath, match_control
+from lalmesh.protocol.rtsp._url import ControlUrls, StreamPath
 
 MAX_TRACKS: Final = 16  #: as many as a description has media
 
@@ -35,14 +35,13 @@ class ServerSession:
         self.session_id = ""  #: empty: there is none yet
         self.state = ServerState.INIT
         self.path: StreamPath | None = None  #: of what was described or announced last
-        self.base_url = ""  #: of it
-        self.controls: tuple[str, ...] = ()  #: of its tracks
+        self.controls = ControlUrls("", ())  #: of its tracks
         self.tracks: dict[int, SessionTrack] = {}
         self._channels: dict[int, tuple[int, bool]] = {}  # to the track, and whether it is RTCP
 
     def begin(self, path: StreamPath, base_url: str, controls: Sequence[str]) -> None:
         """Take note of a stream that was described or announced."""
-        self.path, self.base_url, self.controls = path, base_url, tuple(controls)
+        self.path, self.controls = path, ControlUrls(base_url, controls)
 
     @property
     def fields(self) -> list[Field]:
@@ -61,7 +60,7 @@ class ServerSession:
 
     def track_of(self, uri: str) -> int | None:
         """The track that a URI names; None: none, or all."""
-        return match_control(uri, self.base_url, self.controls, self.tracks.keys())
+        return self.controls.match(uri, self.tracks.keys())
 
     def meant(self, uri: str) -> tuple[int, ...]:
         """The tracks that a request about `uri` is about: the one that it names, else all that are set up."""

@@ -130,33 +130,62 @@ def resolve_control(base: str, control: str) -> str:
     return f"{base.rstrip('/')}/{control.lstrip('/')}"
 
 
-def match_control(uri: str, base: str, controls: Sequence[str], taken: Collection[int] = ()) -> int | None:
-    """Which track of a description a request is about; None: none of them.
+class ControlUrls:
+    """The tracks of a description, by any URL that a client may write for them. What is compared is worked out once."""
 
-    Interop: clients append the control to the path, to the query, or to the path before the query, and may write another host than
-    the description does. Where two tracks have the same control, or none, they are taken in turn; the URL of the presentation is
-    that of its only track.
+    def __init__(self, base: str, controls: Sequence[str]) -> None:
+        """Take the control URLs of the tracks, in order.
+
+        Args:
+            base: what they are relative to.
+            controls: as they stand in the description.
+        """
+        path, has_query, query = base.rstrip("/").partition("?")
+        whole = _unquoted(_path_of(base.rstrip("/")))
+        inner = _unquoted(_path_of(path.rstrip("/")))
+        behind = f"?{_unquoted(query)}" if has_query else ""
+        self._whole = _comparable(base)
+        self._forms = [_forms(control, whole, inner, behind) for control in controls]
+
+    def __len__(self) -> int:
+        """How many tracks there are."""
+        return len(self._forms)
+
+    def match(self, uri: str, taken: Collection[int] = ()) -> int | None:
+        """Which track a request is about; None: none of them.
+
+        Interop: clients append the control to the path, to the query, or to the path before the query, and may write another host
+        than the description does. Where two tracks have the same control, or none, they are taken in turn; the URL of the
+        presentation is that of its only track.
+
+        Args:
+            uri: of the request.
+            taken: tracks that come last where several match: those that are set up.
+        """
+        wanted = _comparable(uri)
+        matching = [track for track, forms in enumerate(self._forms) if wanted in forms]
+        if not matching and len(self._forms) == 1 and wanted == self._whole:
+            matching = [0]
+        return next((track for track in matching if track not in taken), matching[0] if matching else None)
+
+
+def _forms(control: str, whole: str, inner: str, behind: str) -> frozenset[str]:
+    """What `_comparable` gives of any URL of a track.
 
     Args:
-        uri: of the request.
-        base: what the controls are relative to.
-        controls: of the tracks, in order.
-        taken: tracks that come last where several match: those that are set up.
+        control: URL of the track.
+        whole: path and query of the base, percent-encoding taken off.
+        inner: the path alone, likewise.
+        behind: the query with its mark, likewise; empty where there is none.
     """
-    wanted = _comparable(uri)
-    matching = [track for track, control in enumerate(controls) if wanted in _forms(base, control)]
-    if not matching and len(controls) == 1 and wanted == _comparable(base):
-        matching = [0]
-    return next((track for track in matching if track not in taken), matching[0] if matching else None)
-
-
-def _forms(base: str, control: str) -> set[str]:
-    path, mark, query = base.rstrip("/").partition("?")
-    forms = {_comparable(resolve_control(base, control))}
-    if mark and not _is_absolute(control):
-        inner = resolve_control(path, control)
-        forms |= {_comparable(inner), _comparable(f"{inner}?{query.rstrip('/')}")}
-    return forms
+    if _is_absolute(control):
+        return frozenset((_comparable(control),))
+    if control.startswith("?"):
+        below = _unquoted(control)
+    else:
+        below = "/" + _unquoted(control.lstrip("/")) if control not in ("", "*") else ""
+    written = (whole + below, inner + below, inner + below + behind) if behind else (whole + below,)
+    return frozenset(form.strip("/") for form in written)
 
 
 def _comparable(uri: str) -> str:
@@ -164,9 +193,9 @@ def _comparable(uri: str) -> str:
 
 
 def _path_of(uri: str) -> str:
-    """Path and query, without scheme and host."""
-    _, separator, after = uri.partition("://")
-    return _split_authority(after)[1] if separator else uri
+    """Path and query, without scheme and host. A URL that stands inside either is a part of it."""
+    scheme, separator, after = uri.partition("://")
+    return _split_authority(after)[1] if separator and "/" not in scheme and "?" not in scheme else uri
 
 
 def _is_absolute(url: str) -> bool:

@@ -67,20 +67,20 @@ class MediaFormat:
     parameters: Mapping[str, str] = field(default_factory=dict)  #: of ``a=fmtp``, names in lower case
 
 
-def parse_format(media: str, number: str, rtpmaps: Iterable[str], fmtps: Iterable[str]) -> MediaFormat | None:
+def parse_format(media: str, number: str, rtpmaps: Mapping[int, str], fmtps: Mapping[int, str]) -> MediaFormat | None:
     """What a payload type stands for; None where nobody tells.
 
     Args:
         media: ``video``, ``audio`` or another word of the ``m=`` line.
         number: the payload type, as it stands there.
-        rtpmaps: values of the ``a=rtpmap`` lines of the section.
-        fmtps: values of its ``a=fmtp`` lines.
+        rtpmaps: what the ``a=rtpmap`` lines of the section say, as `by_payload_type` gives it.
+        fmtps: what its ``a=fmtp`` lines do.
     """
     payload_type = parse_payload_type(number)
     if payload_type is None:
         return None
-    parameters = parse_parameters(_about(payload_type, fmtps))
-    name, clock_rate_hz, channels = _parse_map(media, payload_type, _about(payload_type, rtpmaps), parameters)
+    parameters = parse_parameters(fmtps.get(payload_type, ""))
+    name, clock_rate_hz, channels = _parse_map(media, payload_type, rtpmaps.get(payload_type, ""), parameters)
     if not name or clock_rate_hz < 1 or channels < 1:
         return None
     return _completed(MediaFormat(payload_type, name, clock_rate_hz, channels, parameters))
@@ -99,13 +99,18 @@ def parse_parameters(text: str) -> dict[str, str]:
     return found
 
 
-def _about(payload_type: int, values: Iterable[str]) -> str:
-    """What the lines say of a payload type: the number comes first, and some put more than one space behind it."""
+def by_payload_type(values: Iterable[str]) -> dict[int, str]:
+    """What lines say, by payload type; of two about the same, the first counts.
+
+    The number comes first, and some put more than one space behind it.
+    """
+    found: dict[int, str] = {}
     for value in values:
         number, _, rest = value.strip().replace("\t", " ").partition(" ")
-        if parse_payload_type(number) == payload_type:
-            return rest.strip()
-    return ""
+        payload_type = parse_payload_type(number)
+        if payload_type is not None:
+            found.setdefault(payload_type, rest.strip())
+    return found
 
 
 def parse_payload_type(text: str) -> int | None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
-from lalmesh.protocol.sdp._formats import VIDEO_CLOCK_RATE_HZ, MediaFormat, parse_format, parse_payload_type
+from lalmesh.protocol.sdp._formats import VIDEO_CLOCK_RATE_HZ, MediaFormat, by_payload_type, parse_format, parse_payload_type
 
 MAX_FORMATS: Final = 32  #: of one section that are looked at; cameras offer one, a browser a dozen
 
@@ -51,11 +51,7 @@ class MediaDescription:
 
         Of a protocol that is not RTP, there are none.
         """
-        if "RTP/" not in self.protocol.upper():
-            return []
-        maps, parameters = self._values("rtpmap"), self._values("fmtp")
-        parsed = [parse_format(self.media, number, maps, parameters) for number in self.payload_types[:MAX_FORMATS]]
-        return [media_format for media_format in parsed if media_format is not None]
+        return list(self._formats())
 
     @property
     def passed_on(self) -> MediaFormat | None:
@@ -68,7 +64,7 @@ class MediaDescription:
             return None
         numbers = (parse_payload_type(number) for number in self.payload_types)
         untold = (MediaFormat(number, "", VIDEO_CLOCK_RATE_HZ) for number in numbers if number is not None)
-        return next(iter(self.formats), None) or next(untold, None)
+        return next(self._formats(), None) or next(untold, None)
 
     def with_control(self, control: str) -> MediaDescription:
         """The same under another control URL, without the addresses and ports of who wrote it: to be sent on."""
@@ -81,6 +77,16 @@ class MediaDescription:
         lines += [f"c={self.connection}"] if self.connection else []
         lines += [f"b={bandwidth}" for bandwidth in self.bandwidth]
         return join_lines((*lines, *map(str, self.attributes)))
+
+    def _formats(self) -> Iterator[MediaFormat]:
+        """Each line is looked at once, and no more formats than are asked for."""
+        if "RTP/" not in self.protocol.upper():
+            return
+        maps, parameters = by_payload_type(self._values("rtpmap")), by_payload_type(self._values("fmtp"))
+        for number in self.payload_types[:MAX_FORMATS]:
+            media_format = parse_format(self.media, number, maps, parameters)
+            if media_format is not None:
+                yield media_format
 
     def _values(self, name: str) -> list[str]:
         return [attribute.value for attribute in self.attributes if attribute.name == name]

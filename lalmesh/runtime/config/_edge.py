@@ -108,7 +108,10 @@ class PublishConfig(ConfigModel):
     )
     replay_s: float = Field(default=3.0, ge=1, le=60, description="What is always kept for an origin that takes over.")
     replay_max_s: float = Field(
-        default=30.0, ge=0, le=600, description="How far beyond replay_s to keep back to a random access point."
+        default=30.0,
+        ge=0,
+        le=600,
+        description="How far beyond replay_s to keep back to a random access point, and what no origin has taken.",
     )
     replay_max_bytes: int = Field(default=64 << 20, ge=1 << 20, le=4 << 30, description="Most bytes kept for one stream.")
     silent_audio: bool = Field(default=False, description="Whether a stream without audio gets silent AAC.")

@@ -106,7 +106,12 @@ class HlsConfig(ProxiesConfig):
         default="on_demand", description="Whether a stream is segmented from its first request on, or from its start."
     )
     segment_ms: int = Field(default=3000, ge=500, le=60_000, description="A segment ends at the first key frame after this long.")
-    part_ms: int = Field(default=500, ge=100, le=5000, description="Longest part of a low-latency playlist.")
+    part_ms: int = Field(
+        default=500,
+        ge=100,
+        le=5000,
+        description="Longest part of a low-latency playlist; with few pictures a second it may be longer.",
+    )
     max_target_s: int = Field(
         default=12, ge=1, le=120, description="Longest segment; a longer group of pictures is cut. Edges read it too."
     )

@@ -50,7 +50,13 @@ class OriginConfig(ConfigModel):
     advertise_host: OptionalHost = Field(default="", description="Host that edges reach this origin by; empty: the node's address.")
     gop_num: int = Field(default=1, ge=1, le=100, description="Groups of pictures that a group keeps for joins.")
     audio_cache_ms: int = Field(default=2000, ge=0, le=60_000, description="What a stream without video keeps for joins.")
-    grace_s: float = Field(default=30.0, ge=0, le=3600, description="How long a stream without publisher is kept for its return.")
+    grace_s: float = Field(
+        default=30.0,
+        ge=0,
+        le=3600,
+        description="How long a stream without publisher is kept for its return. While no origin can be reached, players are kept "
+        "as long, and at least cluster.link.dead_s and 5 s: so long a failover may take.",
+    )
     grpc: OriginGrpcConfig = OriginGrpcConfig()
     ring: RingConfig = RingConfig()
     capacity: CapacityConfig = CapacityConfig()

@@ -3,6 +3,7 @@
 from lalmesh.runtime.following._core import (
     ALONE_AFTER,
     LOCATE_S,
+    LOOK_AGAIN_S,
     UNREACHABLE,
     Following,
 )
@@ -28,6 +29,7 @@ __all__ = [
     "ALONE_AFTER",
     "FIRST_RETRY_S",
     "LOCATE_S",
+    "LOOK_AGAIN_S",
     "MAX_BELOW_S",
     "MAX_RETRY_S",
     "NO_DEMAND",

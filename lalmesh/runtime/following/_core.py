@@ -4,6 +4,7 @@ A reader *follows* one subscription. It may have others: at the heir where the o
 moved to. Whichever comes there first waits, reader or publication; the subscription that is followed stays until another one
 delivers, and where it ends before, one that has opened takes its place. Nobody follows a lower place than one that was seen, but
 where that one gives nothing: an opening that came late makes an heir known that its publication has given up already.
+Nobody gives up a place that has opened: its publisher may be silent for as long as it likes, and of a link that breaks it is told.
 
 ```
               Told                       Opened by a group that is known      Closed
@@ -22,6 +23,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import assert_never
 
+from lalmesh.names import StreamKey
 from lalmesh.runtime.following._events import (
     Closed,
     Command,
@@ -44,6 +46,7 @@ from lalmesh.runtime.reader import Reader
 from lalmesh.runtime.scheduling import MAX_LOCATE_S
 
 LOCATE_S = 2.0  #: that the scheduler is given to learn of a higher place
+LOOK_AGAIN_S = 2.0  #: before it gives up: for an origin to say whether the publication has come that it is waited for at
 ALONE_AFTER = 2  #: attempts at an origin after which it counts as one that this reader cannot reach
 UNREACHABLE = "no origin could be reached"
 
@@ -63,6 +66,7 @@ class Following:
         self._followed_at_s = 0.0
         self._lost_at_s: float | None = None  # since when nothing comes from where the stream should be
         self._units = 0  # the reader's count then
+        self._has_looked_again = False  # since then
         self._asking = False
         self._asks, self._retries = Pause(rng), Pause(rng)
         self._over = False
@@ -72,8 +76,16 @@ class Following:
         """When `TimerFired` is due."""
         if self._over:
             return None
-        times = (self._asks.at_s, self._retries.at_s, self._give_up_at_s())
+        times = (self._asks.at_s, self._retries.at_s, self._look_again_at_s(), self._give_up_at_s())
         return min((at for at in times if at is not None), default=None)
+
+    def known(self, stream: StreamKey) -> Location | None:
+        """Where `stream`, the one that is read, is followed, or was told to be where that is higher; None: nothing is known."""
+        told, port = self._location, self._ports.get(self.followed) if self.followed is not None else None
+        if port is None or port.place == NO_PLACE or (told is not None and told.place >= port.place):
+            return told
+        heir = told.heir if told is not None and told.origin.node == port.origin.node else None
+        return Location(stream=stream, place=port.place, origin=port.origin, heir=heir)
 
     def handle(self, event: Event, now_s: float) -> list[Command]:
         """Take one event in; `now_s` is any clock that rises, in seconds."""
@@ -171,6 +183,7 @@ class Following:
         port.place = max(port.place, event.place)
         if event.port != self.followed and not self._reader.follows(event.epoch, port.place) and not self._takes_over(event.epoch):
             return []
+        port.epoch = max(port.epoch, event.epoch)
         self._follow(event.port, now_s)
         self.settled = True
         if not self._is_behind():
@@ -225,11 +238,26 @@ class Following:
     def _lose(self, now_s: float) -> None:
         if self._lost_at_s is None and not self._is_served_below():
             self._lost_at_s, self._units = now_s, self._reader.counters.units
+            self._has_looked_again = False
 
     def _give_up_at_s(self) -> float | None:
         if self._lost_at_s is None or (self._settings.awaits_first and self._reader.last is None):
             return None
         return self._lost_at_s + self._settings.lost_s
+
+    def _look_again_at_s(self) -> float | None:
+        """When to open anew what waits for the publication, of which origins tell only by its units; None: nothing waits."""
+        give_up_at_s = self._give_up_at_s()
+        if give_up_at_s is None or self._has_looked_again or not self._ports.waiting:
+            return None
+        return give_up_at_s - LOOK_AGAIN_S
+
+    def _is_open_where_told(self) -> bool:
+        """Whether the place that the scheduler has told, or a higher one, is open and not outdated: its publisher is silent."""
+        told = self._location
+        return told is not None and any(
+            port.origin.node == told.origin.node or port.place >= told.place for port in self._ports.opened(self._reader.epoch)
+        )
 
     def _needs_word(self) -> bool:
         """Whether the scheduler has to say something: where to look, or which heir there is where the stream is read by now."""
@@ -258,13 +286,17 @@ class Following:
         return MAX_BELOW_S if self._is_served_below() else MAX_RETRY_S
 
     def _timer_fired(self, now_s: float) -> list[Command]:
-        give_up_at_s = self._give_up_at_s()
-        if give_up_at_s is not None and now_s >= give_up_at_s:
-            if self.followed is None or self._reader.counters.units == self._units:
-                return self._finish(UNREACHABLE)
-            self._lost_at_s = None  # it is served on where it was
-            self._lose(now_s)
         commands: list[Command] = []
+        give_up_at_s, look_again_at_s = self._give_up_at_s(), self._look_again_at_s()
+        if look_again_at_s is not None and now_s >= look_again_at_s:
+            self._has_looked_again = True
+            commands += self._ports.open_waiting_again(self._place())
+        if give_up_at_s is not None and now_s >= give_up_at_s:
+            is_served = self.followed is not None and self._reader.counters.units != self._units  # where it was
+            if not is_served and not self._is_open_where_told():
+                return self._finish(UNREACHABLE)
+            self._lost_at_s = None
+            self._lose(now_s)
         if self._asks.is_over(now_s):
             commands += self._ask()
         if self._retries.is_over(now_s):

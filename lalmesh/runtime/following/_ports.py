@@ -52,6 +52,23 @@ class Ports:
         self._ports[number] = Port(origin)
         return [Subscribe(number, origin, place)]
 
+    @property
+    def waiting(self) -> list[int]:
+        """Those whose group has no publication that the reader may follow, as far as it is known."""
+        return [number for number, port in self._ports.items() if port.epoch == NO_EPOCH]
+
+    def opened(self, epoch: Epoch) -> Iterator[Port]:
+        """Those whose group has a publication, which is not below `epoch`."""
+        return (port for port in self._ports.values() if port.epoch != NO_EPOCH and port.epoch >= epoch)
+
+    def open_waiting_again(self, place: Place) -> list[Command]:
+        """End those that wait, and have others in their place: as they open it is told what publication there is by now."""
+        commands: list[Command] = []
+        for number in self.waiting:
+            commands.append(Unsubscribe(number))
+            commands += self.subscribe(self._ports.pop(number).origin, place)
+        return commands
+
     def leave_all_but(self, followed: int | None, wanted: Collection[NodeId]) -> list[Command]:
         """End those that are neither followed nor at a node that is wanted."""
         left = [number for number, port in self._ports.items() if number != followed and port.origin.node not in wanted]

@@ -43,7 +43,7 @@ ChannelFactory = Callable[[str], grpc.aio.Channel]
 
 
 class _DiallerOutlet(WireOutlet):
-    """A publication on its way out: closing it also ends the interest in its answers."""
+    """A publication on its way out: an origin of an earlier version does not say that it has all."""
 
     __slots__ = ("_link",)
 
@@ -53,8 +53,8 @@ class _DiallerOutlet(WireOutlet):
 
     def close(self, reason: CloseReason, detail: str = "") -> None:
         """Send what the cursor still gives, then end."""
-        self._link.ignore(self.handle)
         super().close(reason, detail)
+        self._link.closed_here(self.handle)
 
 
 class _DiallerSubscription:
@@ -79,6 +79,7 @@ class GrpcLink:
         self._lost = lost
         self._session = LinkSession(limits, self._handle_item, self._failed)
         self._publications: dict[int, PublicationEvents] = {}
+        self._answer_close: set[int] = set()  # publications whose origin says that it has all, when they are closed here
         self._subscriptions: dict[int, SubscriptionEvents] = {}
         self._next_handle = 1
         self._end_detail: str | None = None  # once it has ended
@@ -98,6 +99,7 @@ class GrpcLink:
         item = self._session.control(handle).open_publication
         item.grant.CopyFrom(serialize_grant(request.grant))
         item.take_over_as_heir = request.take_over_as_heir
+        item.replay_ms = round(request.replay_s * 1000)
         item.trace_context.update(request.trace_context)
         self._publications[handle] = events
         return _DiallerOutlet(self, self._session, handle)
@@ -116,9 +118,10 @@ class GrpcLink:
         self._session.receive_runs(handle, events.receive)
         return _DiallerSubscription(self, handle)
 
-    def ignore(self, handle: int) -> None:
-        """No event of this publication is wanted any more."""
-        self._publications.pop(handle, None)
+    def closed_here(self, handle: int) -> None:
+        """The publication has been closed on this side: nothing more is heard of it, unless its origin answers that."""
+        if handle in self._publications and handle not in self._answer_close:
+            self._loop.call_soon(self._publications.pop(handle).publication_closed, CloseReason.DONE, "")
 
     def unsubscribe(self, handle: int) -> None:
         """Want no more of this subscription."""
@@ -201,6 +204,7 @@ class GrpcLink:
 
     def _close_stream(self, handle: int, reason: CloseReason, detail: str) -> None:
         self._session.drop(handle)
+        self._answer_close.discard(handle)
         if (publication := self._publications.pop(handle, None)) is not None:
             self._session.call(handle, publication.publication_closed, reason, detail)
         elif (subscription := self._subscriptions.pop(handle, None)) is not None:
@@ -219,7 +223,9 @@ class GrpcLink:
             case "source_lost":
                 self._source_lost(item)
             case "closed":
-                self._close_stream(item.handle, close_reason(item.closed.reason), item.closed.detail)
+                # of a publication, DONE means that the origin has all, which a reason of a later version does not say
+                unknown = CloseReason.LIMIT if item.handle in self._publications else CloseReason.DONE
+                self._close_stream(item.handle, close_reason(item.closed.reason, unknown), item.closed.detail)
             case None:
                 pass  # an origin of a later version has more to say
             case other:
@@ -230,6 +236,8 @@ class GrpcLink:
         if publication is not None:
             opened = item.publication_opened
             held = parse_unit_name(opened.held) if opened.HasField("held") else None
+            if opened.answers_close:
+                self._answer_close.add(item.handle)
             self._session.call(item.handle, publication.publication_opened, held, parse_place(opened.place))
 
     def _source_lost(self, item: origin_pb2.LinkItem) -> None:
@@ -238,12 +246,12 @@ class GrpcLink:
             self._session.call(item.handle, stream.source_lost, parse_source_lost(item.source_lost))
 
 
-def close_reason(value: int) -> CloseReason:
-    """The reason behind its number on the wire; one that is not known here counts as done."""
+def close_reason(value: int, unknown: CloseReason = CloseReason.DONE) -> CloseReason:
+    """The reason behind its number on the wire; one that is not known here counts as `unknown`."""
     try:
         return CloseReason(value)
     except ValueError:
-        return CloseReason.DONE
+        return unknown
 
 
 class LinkPool:

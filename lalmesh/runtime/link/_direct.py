@@ -81,19 +81,17 @@ class _PublicationOutlet(_DirectOutlet):
     """The edge's way to send one publication."""
 
     def __init__(self, incoming: IncomingPublication, events: PublicationEvents) -> None:
-        super().__init__(incoming.receive, lambda reason, _detail: incoming.closed(reason), self._end_both)
+        super().__init__(incoming.receive, self._close, self._end_both)
         self._incoming = incoming
-        self._events: PublicationEvents | None = events
+        self._events = events
 
-    def close(self, reason: CloseReason, detail: str = "") -> None:
-        """End it; no event comes after this."""
-        self._events = None
-        super().close(reason, detail)
+    def _close(self, reason: CloseReason, _detail: str) -> None:
+        self._incoming.closed(reason)
+        asyncio.get_running_loop().call_soon(self._events.publication_closed, CloseReason.DONE, "")
 
     def _end_both(self) -> None:
         self._incoming.closed(CloseReason.LIMIT)
-        if self._events is not None:
-            self._events.publication_closed(CloseReason.LIMIT, FAILED)
+        self._events.publication_closed(CloseReason.LIMIT, FAILED)
 
 
 class _PublicationPort:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from lalmesh.names import StreamKey
 from lalmesh.runtime.ownership import Epoch, Grant, Location, NodeId, Place, UnitName
@@ -39,6 +39,7 @@ class PublicationRequest:
 
     grant: Grant
     take_over_as_heir: bool = False
+    replay_s: float = 0.0  #: age of the oldest unit that may be replayed, where it is more than is kept as a rule
     trace_context: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -81,7 +82,7 @@ class PublicationEvents(Protocol):
         ...
 
     def publication_closed(self, reason: CloseReason, detail: str) -> None:
-        """The origin takes no more; nothing is called after this."""
+        """The origin takes no more; nothing is called after this. `CloseReason.DONE`: it has all that was sent up to the close."""
         ...
 
 
@@ -117,7 +118,7 @@ class OriginLink(Protocol):
     """A dialler's link to one origin. Where it breaks, everything on it is closed with `CloseReason.LINK_LOST`."""
 
     def publish(self, request: PublicationRequest, events: PublicationEvents) -> Outlet:
-        """Open a publication. Closing the outlet means that the publisher has gone; no event is called after that."""
+        """Open a publication. Closing the outlet means that nothing more comes; the origin says when it has all (`DONE`)."""
         ...
 
     def subscribe(self, request: SubscriptionRequest, events: SubscriptionEvents) -> Subscription:
@@ -153,6 +154,7 @@ class SubscriptionPort(Outlet, Protocol):
         ...
 
 
+@runtime_checkable
 class IncomingPublication(Protocol):
     """An origin's half of one publication."""
 

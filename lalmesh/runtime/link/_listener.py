@@ -53,6 +53,7 @@ class _PublicationPort:
         """Take it in."""
         answer = self._link.session.control(self._handle).publication_opened
         answer.place.term, answer.place.revision, answer.place.heir = place
+        answer.answers_close = True
         if held is not None:
             answer.held.CopyFrom(serialize_unit_name(held))
 
@@ -142,7 +143,10 @@ class _IncomingLink:
                 raise RemoteProtocolError("a second hello")
             self.peer = parse_node_id(item.hello.node, item.hello.incarnation)
         elif kind == "closed":
+            stream = self._streams.get(item.handle)
             self._close_stream(item.handle, close_reason(item.closed.reason))
+            if isinstance(stream, IncomingPublication):  # all that it sent before is here, and its edge may forget it
+                self.session.send_closed(item.handle, CloseReason.DONE)
         elif kind in ("open_publication", "open_subscription"):
             self._open(item, kind)
         else:
@@ -170,6 +174,7 @@ class _IncomingLink:
         request = PublicationRequest(
             grant=grant,
             take_over_as_heir=opened.take_over_as_heir,
+            replay_s=opened.replay_ms / 1000,
             trace_context=dict(opened.trace_context),
         )
         port = _PublicationPort(self, item.handle)

@@ -57,13 +57,20 @@ class WireOutlet:
             self._session.mark_ready(self)
 
     def fill(self, batch: origin_pb2.LinkBatch, share_bytes: int, larger_bytes: int, counters: LinkCounters) -> int:
-        """Add runs of at most `share_bytes` in all, or one larger unit of at most `larger_bytes`. Gives the bytes used."""
-        used = 0
+        """Add runs of at most `share_bytes` in all, or one larger unit of at most `larger_bytes`. Gives the bytes used.
+
+        Tracks count where they go along. What does not fit with them stays behind the cursor, for the next batch.
+        """
+        used, told = 0, self._encoder.tracks
         while self._cursor is not None and used < share_bytes:
             run = self._cursor.read(share_bytes - used, 0 if used else larger_bytes)
             if run is None:
                 break
-            size = self._encoder.encode(run, batch.items.add(handle=self.handle).run)
+            message = batch.items.add(handle=self.handle).run
+            size = self._encoder.encode(run, message)
+            if run.tracks is not told:
+                told = run.tracks
+                used += message.tracks.ByteSize()
             counters.units_sent += len(run.units)
             counters.payload_bytes_sent += size
             used += size + RUN_OVERHEAD_BYTES + UNIT_OVERHEAD_BYTES * len(run.units)

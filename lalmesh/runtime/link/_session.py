@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 
 MAX_CONTROL_ITEMS = 65_536  #: opens, answers and closes that wait to be sent: ten thousand streams open and close at once
 RATE_WINDOW_S = 0.25  #: over which the rate of batches is measured
+ITEM_OVERHEAD_BYTES = 4  #: what an item costs in a batch beside itself
 MIN_SHARE_BYTES = 16 << 10  #: what a stream gets of a batch in its turn however many wait: less would cut a burst to pieces
 
 
@@ -236,14 +237,14 @@ class LinkSession:
         while self._controls and room > 0:
             item = self._controls.popleft()
             batch.items.append(item)
-            room -= item.ByteSize()
-        larger = limits.max_unit_bytes - (full - room)  # until there is a run
+            room -= item.ByteSize() + ITEM_OVERHEAD_BYTES
+        larger = limits.max_run_bytes - (full - room)  # until there is a run
         while self._ready and room > 0:
             outlet = next(iter(self._ready.values()))
             share = min(room, max(MIN_SHARE_BYTES, room // len(self._ready)))
             used = self._fill(outlet, batch, share, larger)
             if not used and outlet.pending:
-                break  # its next unit is larger than what is left: it begins the next batch
+                break  # its next unit, with its tracks, is larger than what is left: it begins the next batch
             if used:
                 larger = room = room - used
             self._ready.pop(outlet.handle, None)
@@ -257,9 +258,9 @@ class LinkSession:
         before = len(batch.items)
         try:
             used = outlet.fill(batch, share_bytes, larger_bytes, self.counters)
-            if not used and outlet.pending and larger_bytes == self.limits.max_unit_bytes:
-                log.warning("a stream of a link has a unit of more than %d bytes", larger_bytes)
-                self._handle_failure(outlet.handle, f"access unit of more than {larger_bytes} bytes")
+            if not used and outlet.pending and larger_bytes == self.limits.max_run_bytes:
+                log.warning("a stream of a link has a unit, with its tracks, of more than %d bytes", larger_bytes)
+                self._handle_failure(outlet.handle, f"access unit of more than {larger_bytes} bytes with its tracks")
         except Exception:
             del batch.items[before:]
             self._failed(outlet.handle)

@@ -11,17 +11,16 @@ from lalmesh.runtime.ownership import PUBLICATION_BYTES
 from lalmesh.runtime.ring import Run
 
 MAX_UNITS_PER_RUN = 65_536  #: a batch of 16 MiB of the smallest audio frames stays below
-US_PER_TICK_NUMERATOR, US_PER_TICK_DENOMINATOR = 100, 9  #: a tick of 90 kHz is 100/9 µs
 
 
 class RunEncoder:
     """Write the runs of one stream; tracks, and the trace of the publication, go along where they differ from those before."""
 
-    __slots__ = ("_publication", "_tracks")
+    __slots__ = ("_publication", "tracks")
 
     def __init__(self) -> None:
         """Start with a receiver that knows nothing."""
-        self._tracks: TrackSet | None = None
+        self.tracks: TrackSet | None = None  #: that the receiver has
         self._publication = b""
 
     def encode(self, run: Run, message: media_pb2.Run) -> int:
@@ -33,9 +32,9 @@ class RunEncoder:
         first = run.units[0]
         message.first_seq = first.seq
         message.missing = run.missing
-        message.wall_clock_us = first.wall_us
-        if run.tracks is not self._tracks:
-            self._tracks = run.tracks
+        message.wall_clock_us = wall_us = first.wall_us
+        if run.tracks is not self.tracks:
+            self.tracks = run.tracks
             message.tracks.CopyFrom(serialize_track_set(run.tracks))
         if run.publication != self._publication:
             self._publication = run.publication
@@ -46,7 +45,14 @@ class RunEncoder:
         for unit in run.units:
             payload = unit.payload
             size += len(payload)
-            add(track_id=unit.track_id, dts=unit.dts, cts=unit.cts, random_access=unit.random_access, payload=payload)
+            add(
+                track_id=unit.track_id,
+                dts=unit.dts,
+                cts=unit.cts,
+                random_access=unit.random_access,
+                payload=payload,
+                wall_clock_offset_us=unit.wall_us - wall_us,
+            )
         return size
 
 
@@ -60,7 +66,7 @@ class RunDecoder:
         self._tracks: TrackSet | None = None
 
     def decode(self, message: media_pb2.Run) -> Run:
-        """The run in `message`. The wall clock of later units follows from that of the first and the decoding times.
+        """The run in `message`.
 
         Raises:
             RemoteProtocolError: no units, too many, a bad publication id, or no tracks yet.
@@ -80,7 +86,6 @@ class RunDecoder:
         if count > MAX_UNITS_PER_RUN:
             raise LimitExceeded("units in a run", count, MAX_UNITS_PER_RUN)
         seq, wall_us = message.first_seq, message.wall_clock_us
-        first_dts = message.units[0].dts
         units = [
             AccessUnit(
                 unit.track_id,
@@ -89,7 +94,7 @@ class RunDecoder:
                 unit.random_access,
                 unit.payload,
                 seq + index,
-                wall_us + (unit.dts - first_dts) * US_PER_TICK_NUMERATOR // US_PER_TICK_DENOMINATOR,
+                wall_us + unit.wall_clock_offset_us,
             )
             for index, unit in enumerate(message.units)
         ]

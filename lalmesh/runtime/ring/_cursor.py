@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from lalmesh.media import TrackSet
 from lalmesh.runtime.ownership import UnitName
 from lalmesh.runtime.ring._ring import Ring
 from lalmesh.runtime.ring._run import Run
@@ -14,13 +15,14 @@ class Cursor:
     how many units it passed over.
     """
 
-    __slots__ = ("_next_seq", "_position", "_publication", "_ring", "_seeking")
+    __slots__ = ("_next_seq", "_position", "_publication", "_ring", "_seeking", "_told")
 
     def __init__(self, ring: Ring, position: int, *, seeking: bool = False, after: UnitName | None = None) -> None:
         """Read from `position`, or (`seeking`) from the first random access point there; pass over what `after` covers."""
         self._ring = ring
         self._position = position
         self._seeking = seeking
+        self._told: TrackSet | None = None  # the tracks of the run before
         # what follows the last unit that the reader has; it has none where there is no publication
         self._publication, self._next_seq = (after.publication, after.seq + 1) if after is not None else (b"", 0)
 
@@ -48,12 +50,19 @@ class Cursor:
         return cls(ring, ring.end if joined is None else joined, seeking=True, after=after)
 
     @property
+    def position(self) -> int:
+        """Where it reads next."""
+        return self._position
+
+    @property
     def pending(self) -> bool:
         """Whether a read may give something."""
         return self._position < self._ring.end
 
     def read(self, max_bytes: int, larger_bytes: int | None = None) -> Run | None:
-        """The next run of at most `max_bytes` payload bytes, or one larger unit of at most `larger_bytes` (None: of any size).
+        """The next run of at most `max_bytes`, or one larger unit of at most `larger_bytes` (None: of any size).
+
+        What counts is payload, and the configurations of tracks where they are not those of the run before.
 
         None where there is nothing to give now; it is still `pending` where the next unit is larger than allowed.
         """
@@ -67,6 +76,7 @@ class Cursor:
             and not (self._seeking or run.missing)
             and run.place == ring.place
             and run.publication == self._publication
+            and run.tracks is self._told
         ):  # nearly always: it has all before, and takes what has just come as it is
             self._position = ring.end
             self._next_seq += len(run.units)
@@ -76,11 +86,12 @@ class Cursor:
                 self._position, self._seeking = ring.start, True
             if self._seeking and not self._seek():
                 return None
-            run = ring.read(self._position, max_bytes, larger_bytes)
+            run = ring.read(self._position, max_bytes, larger_bytes, self._told)
             if run is None:
                 return None
             self._position += len(run.units)
             if self._fit(run):
+                self._told = run.tracks
                 return run
         return None
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from lalmesh.media import AccessUnit, TrackSet
 from lalmesh.runtime.ownership import NO_PLACE, Epoch, UnitName
-from lalmesh.runtime.ring._run import Run, join_track
+from lalmesh.runtime.ring._run import Run, configuration_bytes, join_track
 
 TRIM_US = 50_000  #: `RingLimits.trim_us` of who takes in units all the time
 COMPACT_AT = 1024  #: units given up at the front before the list is cut: keeps trimming cheap
@@ -21,7 +21,10 @@ _GIVEN_UP = AccessUnit(0, 0, 0, False, b"")  # stands where a unit was, so that 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
 class RingLimits:
-    """What a ring keeps. What is wanted is kept only as far as what is allowed goes."""
+    """What a ring keeps. What is wanted is kept only as far as what is allowed goes.
+
+    The newest unit and the tracks of now are kept whatever is allowed: the one is what comes next, the others a reader needs.
+    """
 
     #: everything received in the last so many microseconds is wanted; where cursors read with a delay it must be above that delay,
     #: or they fall off each time a random access point outdates what is before it
@@ -30,7 +33,7 @@ class RingLimits:
     audio_cache_us: int = 2_000_000  #: ... and, of a stream without video, so much; microseconds
     trim_us: int = 0  #: what is wanted no more may stay for so long: giving up many units at once is cheaper; microseconds
     max_us: int = 60_000_000  #: nothing older is allowed; microseconds
-    max_bytes: int = 64 << 20  #: payload bytes; 25 s of a 20 Mbit/s stream
+    max_bytes: int = 64 << 20  #: of payloads, and of the configurations of tracks before those of now; 25 s of a 20 Mbit/s stream
     max_units: int = 20_000  #: 4 minutes of 30 pictures and 47 audio frames a second
 
 
@@ -42,6 +45,7 @@ class _Mark:
     epoch: Epoch
     publication: bytes
     tracks: TrackSet
+    tracks_bytes: int  #: of their configurations
     first_seq: int
     missing: int
     join_track: int  #: track whose random access points are join points
@@ -64,7 +68,7 @@ class Ring:
         self.last_start = self.last_bytes = 0  #: its position, and the bytes of its payloads
         self._units: list[AccessUnit] = []
         self._base = 0  # position of index 0
-        self._bytes = 0
+        self._bytes = 0  # of payloads, and of tracks before those of now, which cannot be given up
         self._trimmed_us = 0  # the wall clock of the newest unit when that was done last
         self._oldest_us = 0  # that of the oldest unit; looking it up would fetch memory that nothing else touches
         self._marks: list[_Mark] = []
@@ -78,8 +82,13 @@ class Ring:
 
     @property
     def payload_bytes(self) -> int:
-        """The bytes of the payloads kept."""
-        return self._bytes
+        """The bytes kept: of the payloads of units, and of the configurations of tracks."""
+        return self._bytes + (self._marks[-1].tracks_bytes if self._marks else 0)
+
+    @property
+    def oldest_us(self) -> int:
+        """The wall clock of the oldest unit kept, in Unix µs; 0 before the first."""
+        return self._oldest_us
 
     @property
     def last_name(self) -> UnitName | None:
@@ -149,7 +158,12 @@ class Ring:
         track = join_track(run.tracks)
         if before is not None and before.join_track != track:
             self._joins.clear()  # who joined there would get what is now the main track from its middle
-        mark = _Mark(self.end, run.epoch, run.publication, run.tracks, run.units[0].seq, run.missing, track)
+        if before is not None and before.tracks is run.tracks:
+            size = before.tracks_bytes  # counted once for both
+        else:
+            size = configuration_bytes(run.tracks)
+            self._bytes += before.tracks_bytes if before is not None else 0
+        mark = _Mark(self.end, run.epoch, run.publication, run.tracks, size, run.units[0].seq, run.missing, track)
         self._marks.append(mark)
         return mark
 
@@ -167,6 +181,7 @@ class Ring:
         newest, size = units[last].wall_us, self._bytes
         wanted, keep_us = self._wanted(last)
         max_bytes, max_us, max_units = limits.max_bytes, limits.max_us, limits.max_units
+        mark_end = self._first_mark_end()
         while head < last:
             unit = units[head]
             age = abs(newest - unit.wall_us)
@@ -175,11 +190,15 @@ class Ring:
             size -= len(unit.payload)
             units[head] = _GIVEN_UP
             head += 1
+            if head == mark_end:
+                size -= self._forget_mark()
+                mark_end = self._first_mark_end()
         start = self._base + head
         if start == self.start:
             return
         self.start, self._bytes = start, size
-        self._forget_before(start)
+        while self._joins and self._joins[0] < start:
+            self._joins.popleft()
         if head > COMPACT_AT and head * 2 > last + 1:
             del units[:head]
             self._base = start
@@ -194,11 +213,14 @@ class Ring:
             return last, limits.keep_us
         return joins[-min(limits.gop_num, len(joins))] - self._base, limits.keep_us
 
-    def _forget_before(self, start: int) -> None:
-        while self._joins and self._joins[0] < start:
-            self._joins.popleft()
-        while len(self._marks) > 1 and self._marks[1].position <= start:
-            del self._marks[0]
+    def _first_mark_end(self) -> int:
+        """The index of the unit that the second mark begins with, or that the next unit will have."""
+        return (self._marks[1].position if len(self._marks) > 1 else self.end) - self._base
+
+    def _forget_mark(self) -> int:
+        """Forget the first mark, whose units were all given up. Gives what its tracks no longer take."""
+        mark = self._marks.pop(0)
+        return 0 if self._marks[0].tracks is mark.tracks else mark.tracks_bytes
 
     def join_position(self) -> int | None:
         """Where a new reader starts: at the oldest of the last `gop_num` random access points; of a stream without video,
@@ -247,11 +269,11 @@ class Ring:
             return first.seq
         return max(first.seq, offset_first + first.seq - offset_after - after.seq - 1)
 
-    def read(self, position: int, max_bytes: int, larger_bytes: int | None = None) -> Run | None:
-        """The units from `position` on, up to the next mark, at most `max_bytes` of payload or one larger unit.
+    def read(self, position: int, max_bytes: int, larger_bytes: int | None = None, told: TrackSet | None = None) -> Run | None:
+        """The units from `position` on, up to the next mark, at most `max_bytes` or one larger unit.
 
-        `position` must not lie before `start`. None where there is nothing, or where that one larger unit would be of more than
-        `larger_bytes`.
+        Tracks count with the first unit, unless they are those that the reader was `told`. `position` must not lie before `start`.
+        None where there is nothing, or where that one larger unit would be of more than `larger_bytes`.
         """
         marks, base, end = self._marks, self._base, self.end
         if position >= end:
@@ -261,7 +283,7 @@ class Ring:
             index = bisect_right(marks, position, key=_position_of)
             mark, end = marks[index - 1], marks[index].position
         units = self._units[position - base : min(end, position + MAX_RUN_UNITS) - base]
-        total = 0
+        total = 0 if mark.tracks is told else mark.tracks_bytes
         for count, unit in enumerate(units):
             total += len(unit.payload)
             if total > max_bytes:
@@ -273,9 +295,10 @@ class Ring:
 
     def runs(self, position: int) -> Iterator[Run]:
         """Everything from `position` on, run by run."""
-        while (run := self.read(position, self.limits.max_bytes)) is not None:
+        told: TrackSet | None = None
+        while (run := self.read(position, self.limits.max_bytes, told=told)) is not None:
             yield run
-            position += len(run.units)
+            position, told = position + len(run.units), run.tracks
 
     def newest(self, count: int) -> list[AccessUnit]:
         """The last `count` units at most, oldest first."""

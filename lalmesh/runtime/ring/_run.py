@@ -27,6 +27,11 @@ class Run:
         return self.units[0].seq
 
 
+def configuration_bytes(tracks: TrackSet) -> int:
+    """What tracks are made of, in memory and as they travel, but for a few numbers each."""
+    return sum([len(track.configuration) + len(track.video_metadata) for track in tracks.tracks])
+
+
 def join_track(tracks: TrackSet) -> int:
     """The track at whose random access points a player may join: the first of video, else of audio, else one that is passed on."""
     opaque = (track for track in tracks.tracks if track.codec is Codec.OPAQUE)

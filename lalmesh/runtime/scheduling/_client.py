@@ -108,6 +108,7 @@ class GrpcSchedulerClient:
             raise ValueError("a scheduler client needs at least one address")
         self._replicas = [_Replica(address, dial) for address in addresses]
         self._current = (rng or random.Random()).randrange(len(self._replicas))
+        self._unread: set[str | None] = set()  # kinds of commands of which the last one could not be read
 
     async def close(self) -> None:
         """Close all channels; calls under way end as unreachable."""
@@ -236,13 +237,29 @@ class GrpcSchedulerClient:
         try:
             with ended_calls_raise():
                 async for message in call:
-                    if (command := parse_command(message)) is not None:
+                    if (command := self._read(message)) is not None:
                         yield command
         except grpc.aio.AioRpcError as exc:
             raise Unavailable(_describe(replica, exc), retry_after_s=RETRY_AFTER_S) from exc
         finally:
             call.cancel()
             self._leave(replica)
+
+    def _read(self, message: scheduler_pb2.NodeCommand) -> NodeCommand | None:
+        """What a replica says; None for what is not known here, or is wrong: what else it says holds, and the node stays.
+
+        It would be told the same again as soon as it joined again, as every other node would be.
+        """
+        kind = message.WhichOneof("command")
+        try:
+            command = parse_command(message)
+        except RemoteProtocolError as exc:
+            if kind not in self._unread:  # once, not with each that comes
+                self._unread.add(kind)
+                log.error("%s of the scheduler is passed over: %s", kind, exc)
+            return None
+        self._unread.discard(kind)
+        return command
 
     async def _call(
         self, method: str, answer: type[_Answer], request: Message, deadline_s: float, *, patient: bool = False

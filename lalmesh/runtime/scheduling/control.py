@@ -18,6 +18,8 @@ MAX_URL_BYTES = 4096
 MAX_CLUSTER_CHARS = 253  #: of the mark of a cluster: its name, cut, and a few more
 MAX_VIA = MAX_CLUSTERS  #: clusters that a stream goes through
 MAX_LIVE_SETTINGS = 1000
+#: JSON in UTF-8, of one setting and of all of them: rules of recording and zones are the longest; etcd takes 1.5 MB
+MAX_SETTING_BYTES = 256 << 10
 MAX_APPS = 10_000  #: with limits that are used now: 300 KB of a command
 
 

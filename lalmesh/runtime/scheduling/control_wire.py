@@ -20,6 +20,7 @@ from lalmesh.runtime.scheduling.control import (
     MAX_LIVE_SETTINGS,
     MAX_RELAY_JOBS,
     MAX_RELAY_URLS,
+    MAX_SETTING_BYTES,
     MAX_URL_BYTES,
     MAX_VIA,
     Blacklist,
@@ -118,7 +119,8 @@ def parse_kick(message: control_pb2.KickSessions) -> KickSessions:
 
 def serialize_kick(kick: KickSessions) -> control_pb2.KickSessions:
     """Sessions that are to end, as a message."""
-    return control_pb2.KickSessions(session_ids=kick.session_ids[:MAX_KICKED], reason=kick.reason)
+    reason = within(kick.reason, MAX_LONG_TEXT_BYTES)
+    return control_pb2.KickSessions(session_ids=kick.session_ids[:MAX_KICKED], reason=reason)
 
 
 def parse_blacklist(message: control_pb2.Blacklist) -> Blacklist:
@@ -252,7 +254,7 @@ def serialize_relay_status(status: RelayStatus) -> control_pb2.RelayStatus:
 def parse_live_settings(message: control_pb2.LiveSettings) -> LiveSettings:
     """Settings that were made over the API."""
     _bounded(message.values, "settings", MAX_LIVE_SETTINGS)
-    values = {_text(path, "key"): _json(value, "setting") for path, value in message.values.items()}
+    values = {_text(path, "key"): _json(value, "a setting", MAX_SETTING_BYTES) for path, value in message.values.items()}
     return LiveSettings(_number(message.revision), values, _number(message.term))
 
 
@@ -266,17 +268,15 @@ def serialize_live_settings(settings: LiveSettings) -> control_pb2.LiveSettings:
 
 
 def _facts(text: str) -> dict[str, Any]:
-    if len(text) > MAX_FACTS_BYTES:
-        raise LimitExceeded("characters of an event's facts", len(text), MAX_FACTS_BYTES)
-    facts = _json(text, "facts of an event") if text else {}
+    facts = _json(text, "facts of an event", MAX_FACTS_BYTES) if text else {}
     if not isinstance(facts, dict):
         raise RemoteProtocolError("facts of an event that are no JSON object")
     return facts
 
 
-def _json(text: str, what: str) -> Any:
-    if len(text) > MAX_FACTS_BYTES:
-        raise LimitExceeded(f"characters of a {what}", len(text), MAX_FACTS_BYTES)
+def _json(text: str, what: str, limit: int) -> Any:
+    if len(text) > limit:
+        raise LimitExceeded(f"characters of {what}", len(text), limit)
     try:
         return json.loads(text)
     except (ValueError, RecursionError):

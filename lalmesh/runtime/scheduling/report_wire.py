@@ -92,7 +92,7 @@ def parse_held(message: scheduler_pb2.HeldStream) -> HeldStream:
 
 
 def serialize_held(held: HeldStream) -> scheduler_pb2.HeldStream:
-    """A stream that a node carries, as a message."""
+    """A stream that a node carries, as a message: of its tracks what they are, and not what decoders need."""
     return scheduler_pb2.HeldStream(
         app=held.stream.app,
         name=held.stream.name,
@@ -100,7 +100,7 @@ def serialize_held(held: HeldStream) -> scheduler_pb2.HeldStream:
         place=serialize_place(held.place),
         publication=held.publication,
         state=STATES[held.state],
-        tracks=serialize_track_set(held.tracks),
+        tracks=serialize_track_set(held.tracks, is_whole=False),
         players=held.players,
         bitrate_bps=held.bitrate_bps,
         units=held.units,

@@ -1,6 +1,7 @@
 """Storage in a folder: obstore's, with what it leaves to do.
 
-- A listing is by path, and opens no more folders than its page needs.
+- A listing is by path, and opens no more folders than its page needs. Each page reads and sorts its folders anew, whatever comes
+  before it; so who wants all of it takes `pages`, one walk.
 - A file is stored by a link where both are on one file system: nothing is copied, and no room is needed for it twice. It is on the
   disk before it has its name, so the caller may remove its own. What `put` stores is not waited for: a loss of power may cost it.
 - A process that is killed leaves what it was writing, under a name with ``#`` and a number. Listings leave that out, and remove it
@@ -15,7 +16,7 @@ import re
 import secrets
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
@@ -62,6 +63,17 @@ class FolderStorage(ObjectStorage):
         """See `Storage.list`."""
         async with self._call("list", prefix, requests=max(1, limit // LIST_CHUNK)):
             return await self._threads.call(list_folder, self._folder, _checked(prefix), after, limit)
+
+    async def pages(self, prefix: str, limit: int) -> AsyncIterator[Objects]:
+        """See `Walked.pages`."""
+        async with self._call("list", prefix):
+            found = walk_folder(self._folder, _checked(prefix))
+        while True:
+            async with self._call("list", prefix, requests=max(1, limit // LIST_CHUNK)):
+                page = await self._threads.call(_take, found, limit)
+            yield page
+            if len(page) < limit:
+                return
 
 
 def _checked(path: str) -> str:
@@ -135,48 +147,63 @@ def sync(path: Path) -> None:
         os.close(descriptor)
 
 
+def _take(found: Iterator[StoredObject], limit: int) -> Objects:
+    return list(islice(found, limit))
+
+
 def list_folder(folder: Path, prefix: str, after: str, limit: int) -> Objects:
     """The first `limit` objects by path in `prefix` of `folder`, of those that come after the path `after`.
 
     Raises:
         OSError: a folder cannot be read.
     """
+    return _take(walk_folder(folder, prefix, after), limit)
+
+
+def walk_folder(folder: Path, prefix: str, after: str = "") -> Iterator[StoredObject]:
+    """All objects by path in `prefix` of `folder` that come after the path `after`.
+
+    Each folder is read once, when its first object is asked for; what is gone by the time that it is its turn is left out.
+
+    Raises:
+        OSError: a folder cannot be read.
+    """
     inside = f"{prefix}/" if prefix else ""
-    return list(islice(_walk(folder / prefix, inside, after, MAX_DEPTH), limit))
+    return _walk(os.path.join(folder, prefix), inside, after, MAX_DEPTH)
 
 
-def _walk(folder: Path, inside: str, after: str, depth: int) -> Iterator[StoredObject]:
+def _walk(folder: str, inside: str, after: str, depth: int) -> Iterator[StoredObject]:
     """What is in `folder`, all of whose paths begin with `inside`; a folder counts with its slash, as its paths do."""
-    for path, name in sorted(_entries(folder, inside)):
-        if not path.endswith("/"):
-            found = _object(folder / name, path) if path > after else None
+    for name in sorted(_names(folder)):
+        path = inside + name
+        if not name.endswith("/"):
+            found = _object(f"{folder}/{name}", name, path) if path > after else None
             if found is not None:
                 yield found
         elif depth and (path > after or after.startswith(path)):
-            yield from _walk(folder / name, path, after, depth - 1)
+            yield from _walk(f"{folder}/{name[:-1]}", path, after, depth - 1)
 
 
-def _entries(folder: Path, inside: str) -> Iterator[tuple[str, str]]:
-    """Path and name of all that is in a folder; nothing where it is gone or none."""
+def _names(folder: str) -> list[str]:
+    """All that is in a folder, folders with a slash; nothing where it is gone or none."""
     try:
         with os.scandir(folder) as found:
-            for entry in found:
-                yield f"{inside}{entry.name}{'/' if entry.is_dir() else ''}", entry.name
+            return [f"{entry.name}/" if entry.is_dir() else entry.name for entry in found]
     except (FileNotFoundError, NotADirectoryError):
-        return
+        return []
 
 
-def _object(file: Path, path: str) -> StoredObject | None:
+def _object(file: str, name: str, path: str) -> StoredObject | None:
     """The object at `path`, None where there is none, or an unfinished one."""
     try:
-        found = file.stat()
+        found = os.stat(file)  # not of a `Path`: making those takes longer than all the rest
     except FileNotFoundError:  # gone meanwhile, or a link that leads nowhere
         return None
     if not stat.S_ISREG(found.st_mode):
         return None
-    if _UNFINISHED.fullmatch(file.name):
+    if "#" in name and _UNFINISHED.fullmatch(name):
         if time.time() - found.st_mtime > LEFT_S:
             with suppress(OSError):  # another node was faster, or it is not ours to remove
-                file.unlink()
+                os.unlink(file)
         return None
     return StoredObject(path, found.st_size, found.st_mtime_ns // 1000)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, TypeAlias
+from typing import Protocol, TypeAlias, runtime_checkable
 
 from lalmesh.errors import Unavailable
 
@@ -112,12 +112,27 @@ class Storage(Protocol):
         ...
 
 
+@runtime_checkable
+class Walked(Protocol):
+    """A storage that can go through all objects once, where `list` would begin anew for each page."""
+
+    def pages(self, prefix: str, limit: int) -> AsyncIterator[Objects]:
+        """See `list_pages`."""
+        ...
+
+
 async def list_pages(storage: Storage, prefix: str, *, limit: int = MAX_LISTED_OF_ALL) -> AsyncIterator[Objects]:
     """Every object in the folder `prefix` and below, by path, `limit` at a time: for who looks at them in a thread.
+
+    What is stored or removed meanwhile is in them or not.
 
     Raises:
         StorageUnavailable: as `Storage.list`, after the pages that were told before.
     """
+    if isinstance(storage, Walked):
+        async for page in storage.pages(prefix, limit):
+            yield page
+        return
     after = ""
     while True:
         page = await storage.list(prefix, after=after, limit=limit)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from dataclasses import dataclass
 
@@ -67,14 +66,22 @@ def current() -> TraceContext | None:
     return _CURRENT.get()
 
 
-@contextmanager
-def within(context: TraceContext | None) -> Iterator[None]:
+def within(context: TraceContext | None) -> AbstractContextManager[None]:
     """The task is in a span until the end of the `with`: calls carry it, log lines name it.
 
     Tasks that begin meanwhile are in it for as long as they live: begin none that outlive what the span tells of.
     """
-    token = _CURRENT.set(context)
-    try:
-        yield
-    finally:
-        _CURRENT.reset(token)
+    return _Within(context)
+
+
+class _Within:
+    __slots__ = ("_context", "_token")
+
+    def __init__(self, context: TraceContext | None) -> None:
+        self._context = context
+
+    def __enter__(self) -> None:
+        self._token = _CURRENT.set(self._context)
+
+    def __exit__(self, *_: object) -> None:
+        _CURRENT.reset(self._token)

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from types import TracebackType
 from typing import TYPE_CHECKING, Protocol
 
 from lalmesh.runtime.telemetry._context import HEADER, TraceContext, context_in, within
@@ -160,17 +161,27 @@ def record(
         start(name, parent, attributes, at_us=begun_us, links=links).end(error, at_us=max(begun_us, ended_us or now_us()))
 
 
-@contextmanager
-def span(name: SpanName, parent: TraceContext | None, attributes: Attributes) -> Iterator[Span]:
+def span(name: SpanName, parent: TraceContext | None, attributes: Attributes) -> AbstractContextManager[Span]:
     """A span for as long as the `with` lasts, which the task is in; what is raised is its error."""
-    made = start(name, parent, attributes)
-    try:
-        with within(made.context):
-            yield made
-    except BaseException as error:
-        made.end(str(error) or type(error).__name__)
-        raise
-    made.end()
+    return _Lasting(start(name, parent, attributes))
+
+
+class _Lasting:
+    """A class, as schedulers enter it for every route: a generator would cost more than what it does."""
+
+    __slots__ = ("_span", "_within")
+
+    def __init__(self, begun: Span) -> None:
+        self._span = begun
+        self._within = within(begun.context)
+
+    def __enter__(self) -> Span:
+        self._within.__enter__()
+        return self._span
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._within.__exit__(kind, error, trace)
+        self._span.end("" if error is None else str(error) or type(error).__name__)
 
 
 # whom a context comes from

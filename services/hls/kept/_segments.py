@@ -22,6 +22,8 @@ from services.hls.recording import StoredFile
 from services.hls.store import read_state
 
 FRESH_S = 1.0  #: that a playlist is taken for the present one: all its players cost one listing a second
+LISTING_SHARE = 0.2  #: of the time that listings of one stream may take: that of a long one holds longer
+LONGEST_FRESH_S = 5.0  #: and no longer than that: some segments, of which the newest are missing
 MAX_KNOWN = 20  #: streams whose playlist is remembered meanwhile: of the longest, 200 MB
 MAX_TRIES = 3  #: at a listing during which segments are removed: a sweep comes every five minutes
 THREADS = 2  #: that make playlists: more would only take turns
@@ -34,7 +36,12 @@ class _Listed:
     """What was found of a stream."""
 
     at_s: float  #: by the loop's clock
+    took_s: float  #: to find it
     playlist: MediaPlaylist | None
+
+    def is_fresh(self, now_s: float) -> bool:
+        """Whether it is taken for what there is at `now_s`."""
+        return now_s - self.at_s <= min(LONGEST_FRESH_S, max(FRESH_S, self.took_s / LISTING_SHARE))
 
 
 _Wanted: TypeAlias = tuple[_Listed, str, str]  # a playlist as text, with a query and a base
@@ -62,7 +69,7 @@ class KeptSegments:
         if len(query) > MAX_QUERY_BYTES:
             return refusal(414, f"a query of over {MAX_QUERY_BYTES} bytes, which would be on every line of a long playlist")
         listed = self._known.get(stream)
-        if listed is None or asyncio.get_running_loop().time() - listed.at_s > FRESH_S:
+        if listed is None or not listed.is_fresh(asyncio.get_running_loop().time()):
             listed = await self._listing.get(stream)
         if listed.playlist is None:
             return refusal(404, f"{stream}: no segments are kept")
@@ -72,8 +79,10 @@ class KeptSegments:
         return replace(playlist_answer("", listed.playlist.target_duration_s), body=text)
 
     async def _list(self, stream: StreamKey) -> _Listed:
+        began_s = asyncio.get_running_loop().time()
         playlist = await self._playlist(stream)
-        listed = _Listed(asyncio.get_running_loop().time(), playlist)
+        now_s = asyncio.get_running_loop().time()
+        listed = _Listed(now_s, now_s - began_s, playlist)
         self._known.pop(stream, None)
         self._known[stream] = listed
         if len(self._known) > MAX_KNOWN:

@@ -5,15 +5,19 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from lalmesh.errors import InvalidName
 from lalmesh.names import StreamKey
+from lalmesh.runtime.asked_once import AskedOnce
 from lalmesh.runtime.storage import Storage, StoredObject
 from services.hls.recording._names import RECORD_FOLDER, RecordingName, stored_path
 from services.hls.recording._retention import StoredRecording, stored_recording
 from services.hls.recording._rules import RecordFormat
 
 MAX_PAGE = 1000  #: recordings of one page: 200 KB of JSON
+FRESH_S = 1.0  #: that a page is taken for the present one: in a folder each costs a look at all names, 1 µs each
+MAX_KNOWN = 20  #: pages that are remembered meanwhile: of the longest, 8 MB
 MAX_PATH_CHARS = 1024  #: what S3 has room for
 READ_BYTES = 1 << 20  #: of one call to the storage: what a slow client has in memory
 
@@ -43,26 +47,43 @@ class StoredFile:
         return f'"{self.size_bytes:x}-{self.modified_us:x}"'
 
 
+_Wanted: TypeAlias = tuple[str, str, int]  # a page: folder, path that it comes after, limit
+
+
 class Catalogue:
     """The recordings on shared storage."""
 
     def __init__(self, storage: Storage) -> None:
         """Read `storage`."""
         self._storage = storage
+        self._listing = AskedOnce(self._list)
+        self._known: dict[_Wanted, tuple[float, RecordingPage]] = {}  # with the time of the loop until which each is fresh
 
     async def page(self, stream: StreamKey | None = None, *, after: str = "", limit: int = MAX_PAGE) -> RecordingPage:
-        """At most `limit` recordings, of `stream` or of all, that come after the path `after`.
+        """At most `limit` recordings, of `stream` or of all, that come after the path `after`, as they were up to `FRESH_S` ago.
 
         Raises:
             InvalidName: `after` is no path.
             StorageUnavailable: ask again.
         """
-        limit = max(1, min(limit, MAX_PAGE))
         folder = stored_path(stream.quoted()) if stream else RECORD_FOLDER
-        found = await self._storage.list(folder, after=stored_path(_checked(after)) if after else "", limit=limit)
+        wanted = folder, stored_path(_checked(after)) if after else "", max(1, min(limit, MAX_PAGE))
+        until_s, page = self._known.get(wanted, (0.0, None))
+        if page is not None and asyncio.get_running_loop().time() < until_s:
+            return page
+        return await self._listing.get(wanted)
+
+    async def _list(self, wanted: _Wanted) -> RecordingPage:
+        folder, after, limit = wanted
+        found = await self._storage.list(folder, after=after, limit=limit)
         recordings = await asyncio.to_thread(_recordings_in, found)
         more = len(found) == limit
-        return RecordingPage(recordings, found[-1].path.removeprefix(f"{RECORD_FOLDER}/") if more else "")
+        page = RecordingPage(recordings, found[-1].path.removeprefix(f"{RECORD_FOLDER}/") if more else "")
+        self._known.pop(wanted, None)
+        self._known[wanted] = asyncio.get_running_loop().time() + FRESH_S, page
+        if len(self._known) > MAX_KNOWN:
+            del self._known[next(iter(self._known))]
+        return page
 
     async def find(self, path: str) -> StoredFile | None:
         """The recording ``APP/NAME/FILE``; None where there is none, or `path` is not the name of one.

@@ -42,27 +42,35 @@ class GrowingUploads:
         self._storage = storage
         self._spool = spool
         self._uploaded: dict[str, int] = {}  # bytes, by path of the recording
+        self._refused: list[str] = []  # recordings of which a piece was not taken since all went up, in the order of that
         self._uploading = ""  # the recording of which a piece may be on its way
         self._is_released = False  # that one meanwhile
         self._turn = asyncio.Lock()  # held for as long
 
     async def upload(self) -> int:
-        """Upload what is new in each growing file. Gives how many bytes.
+        """Upload what is new in each growing file, last in those that were refused. Gives how many bytes.
 
         Raises:
-            StorageUnavailable: the rest goes up the next time.
+            StorageUnavailable: the rest goes up the next time, before the one that was refused.
             OSError: the spool cannot be listed.
         """
         total = 0
         files, gone = await self._spool.threads.call(self._look, [*self._uploaded])
         for path in gone:
             self.release(path)
-        for file in files:
+        by_path = {file.name.path: file for file in files}
+        refused = [path for path in self._refused if path in by_path]
+        for path in [*(path for path in by_path if path not in self._refused), *refused]:
+            file = by_path[path]
             try:
-                total += await self._upload(file.name.path, file.path, file.size_bytes)
+                total += await self._upload(path, file.path, file.size_bytes)
+            except StorageUnavailable:  # it is away for all of them, or it takes this one never
+                self._refused = [*(each for each in refused if each != path), path]
+                raise
             except OSError as error:  # the others go up even so
                 self.counters.failures += 1
-                log.warning("recording %s cannot be read: %s", file.name.path, error)
+                log.warning("recording %s cannot be read: %s", path, error)
+        self._refused = []
         return total
 
     def _look(self, uploaded: Sequence[str]) -> tuple[list[SpooledFile], list[str]]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from lalmesh.container import fmp4
+from lalmesh.errors import LalmeshError, UnsupportedError
 from lalmesh.media import TICKS_PER_SECOND, AccessUnit, Track
 from lalmesh.protocol.hls import InitName, Part, PartName, PlaylistWindow, SegmentName
 from lalmesh.runtime.ownership import Epoch
@@ -20,7 +21,7 @@ _LONGEST_HOLE = TICKS_PER_SECOND * 3 // 4
 
 
 class Fmp4Rendition(Rendition):
-    """Segments of fragmented MP4 in parts: one fragment a part (rfc8216bis, low latency)."""
+    """Segments of fragmented MP4 in parts: one fragment a part, or a segment without parts (rfc8216bis, low latency)."""
 
     format = Format.FMP4
     _suffix = "m4s"
@@ -82,7 +83,8 @@ class Fmp4Rendition(Rendition):
 
     def _mux(self, unit: AccessUnit) -> None:
         self._completer.see(unit, self.tracks)
-        self._builder.add(unit, self.tracks)
+        if not self._builder.add(unit, self.tracks) and unit.dts < -fmp4.TIME_OFFSET:
+            raise UnsupportedError(f"unit {-unit.dts} ticks before the time 0, limit {fmp4.TIME_OFFSET}")
 
     def _close_part(self, closed: PartClosed) -> None:
         assert self.window is not None
@@ -90,16 +92,26 @@ class Fmp4Rendition(Rendition):
             self._init_due = False
             init = fmp4.init_segment(self._completer.complete(self.tracks))
             self.made.append(MadeFile(self._map_uri, init, self._number, stored=True))
-        self._part_begin += closed.duration
-        samples = self._builder.take(closed.following, until=self._part_begin)
         index = len(self._segment)
-        sequence_number = self._number * _PARTS_PER_NUMBER + index
-        data = b"".join(fmp4.fragment(sequence_number, samples, self.tracks, styp=not index))
-        name = self._part_name(index)
+        data = self._fragment(closed, index)
         self._segment.append(data)
+        if closed.whole:
+            return
+        name = self._part_name(index)
         self.made.append(MadeFile(name, data, self._number, stored=False))
         part = Part(name, closed.duration, independent=closed.independent, gap=not data)
         self.window.add_part(part, hint_uri=self._part_name(index + 1))
+
+    def _fragment(self, closed: PartClosed, index: int) -> bytes:
+        """The bytes of a part; none where the times of its units have no room in it: a publisher may have sent such."""
+        self._part_begin += closed.duration
+        samples = self._builder.take(closed.following, until=self._part_begin)
+        sequence_number = self._number * _PARTS_PER_NUMBER + index
+        try:
+            return b"".join(fmp4.fragment(sequence_number, samples, self.tracks, styp=not index))
+        except LalmeshError as error:
+            self._leave_out(error)
+            return b""
 
     def _take_segment(self) -> bytes:
         name, start = str(SegmentName(*self._epoch, self._number, self._suffix)), 0

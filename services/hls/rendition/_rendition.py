@@ -26,6 +26,7 @@ from services.hls.cuts import (
     media_tracks,
 )
 from services.hls.rendition._files import Format, MadeFile
+from services.hls.rendition._peak import PeakBitRate
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +47,7 @@ class Rendition(ABC):
         self.tracks = TrackSet()  #: at the newest segment
         self.made: list[MadeFile] = []  #: for the worker to take
         self.dropped: list[Segment] = []  #: out of the playlist: for the worker to take
-        self.peak_bps = 0  #: of a segment
+        self._peak: PeakBitRate | None = None  # once the targets are known
         self.stream_bytes = 0
         self.stream_ticks = 0
         self.failures = 0  #: units that could not be muxed: for the worker to count and set back
@@ -68,6 +69,7 @@ class Rendition(ABC):
         match cut:
             case TargetsFixed(targets):
                 self._targets = targets
+                self._peak = PeakBitRate(targets.duration_s * TICKS_PER_SECOND)
             case SegmentLost(number, duration, program_date_time_us):
                 self._lose(number, duration, program_date_time_us)
             case SegmentBegun():
@@ -97,7 +99,7 @@ class Rendition(ABC):
 
     @abstractmethod
     def _close_part(self, closed: PartClosed) -> None:
-        """What was written since the last part is one."""
+        """What was written since the last part is one, or is all of a segment without parts."""
 
     @abstractmethod
     def _take_segment(self) -> bytes:
@@ -155,9 +157,9 @@ class Rendition(ABC):
         self._discontinuity_sequence = window.next_discontinuity_sequence
         playlist = window.playlist
         promises = (playlist.target_duration_s, playlist.part_target)
-        if not self._goes_on or playlist.ended or promises != (targets.duration_s, self._part_target(targets)):
-            return None
-        if not 0 <= number - window.next_number <= self._list_size:
+        goes_on = self._goes_on and not playlist.ended and promises == (targets.duration_s, self._part_target(targets))
+        if not goes_on or not 0 <= number - window.next_number <= self._list_size:
+            self.dropped += playlist.segments  # nobody lists them any more
             return None
         for lost in range(window.next_number, number):
             window.add_segment(self._gap(lost, targets.duration_s * TICKS_PER_SECOND, 0))
@@ -185,13 +187,16 @@ class Rendition(ABC):
     def _add(self, unit: AccessUnit) -> None:
         try:
             self._mux(unit)
-        except LocalProtocolError:  # a bug of ours: the others go on all the same
-            self.failures += 1
-            if not self._told_of_bug:
-                self._told_of_bug = True
-                log.exception("unit could not be muxed", extra={"hls_epoch": f"{self._epoch.term}.{self._epoch.revision}"})
-        except LalmeshError:  # a unit that does not fit its container, or a damaged one: the others go on
-            self.failures += 1
+        except LalmeshError as error:
+            self._leave_out(error)
+
+    def _leave_out(self, error: LalmeshError) -> None:
+        """Leave a unit or a part out that could not be muxed: the others go on, whoever's fault it is."""
+        self.failures += 1
+        if isinstance(error, LocalProtocolError) and not self._told_of_bug:
+            self._told_of_bug = True
+            facts = {"hls_epoch": f"{self._epoch.term}.{self._epoch.revision}"}
+            log.error("left out: it could not be muxed", exc_info=error, extra=facts)
 
     def _close_segment(self, closed: SegmentClosed) -> None:
         assert self.window is not None
@@ -206,15 +211,18 @@ class Rendition(ABC):
         self.made.append(MadeFile(name, data, closed.number, stored=True))
         self.stream_bytes += len(data)
         self.stream_ticks += closed.duration
-        self.peak_bps = max(self.peak_bps, len(data) * 8 * TICKS_PER_SECOND // closed.duration)
+        if self._peak is not None:
+            self._peak.add(len(data), closed.duration)
 
     def variant(self, uri: str) -> Variant:
         """What a multivariant playlist says of this rendition."""
         video = self.tracks.first(Kind.VIDEO)
+        peak_bps = self._peak.bps if self._peak is not None else 0
+        average_bps = self.stream_bytes * 8 * TICKS_PER_SECOND // max(1, self.stream_ticks)
         return Variant(
             uri=uri,
-            bandwidth_bps=max(1, self.peak_bps),
-            average_bandwidth_bps=self.stream_bytes * 8 * TICKS_PER_SECOND // max(1, self.stream_ticks),
+            bandwidth_bps=max(1, peak_bps, average_bps),
+            average_bandwidth_bps=average_bps,
             codecs=fmp4.codecs_parameter(self.tracks),
             width=video.width if video else 0,
             height=video.height if video else 0,

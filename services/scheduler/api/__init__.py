@@ -2,18 +2,19 @@
 
 from lalmesh.runtime.api_tokens import ApiRole, ApiToken, Tokens, hash_token
 from services.scheduler.api._model import ApiModel, PageModel, PageQuery
-from services.scheduler.api._operation import MAX_BODY_BYTES, Answer, Asked, Operation
+from services.scheduler.api._operation import MAX_BODY_BYTES, Answer, Asked, Operation, parts
 from services.scheduler.api._page import Page
 from services.scheduler.api._permission import Permission
 from services.scheduler.api._problem import FieldError, ProblemError, ProblemModel, problems
 from services.scheduler.api._router import Api
 from services.scheduler.api._settings import ApiSettings
 from services.scheduler.api._stream import MAX_STREAM_CHARS, named_stream
-from services.scheduler.api._turnstile import Turnstile
+from services.scheduler.api._turnstile import PART, Turnstile
 
 __all__ = [
     "MAX_BODY_BYTES",
     "MAX_STREAM_CHARS",
+    "PART",
     "Answer",
     "Api",
     "ApiModel",
@@ -33,5 +34,6 @@ __all__ = [
     "Turnstile",
     "hash_token",
     "named_stream",
+    "parts",
     "problems",
 ]

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import Any
+from typing import Any, TypeVar
 
 from aiohttp import web
 from pydantic import BaseModel
 
 from lalmesh.runtime.api_tokens import ApiRole
 from services.scheduler.api._problem import ProblemError
+from services.scheduler.api._turnstile import LOOKS, PART
+
+_Item = TypeVar("_Item")
+_Made = TypeVar("_Made")
+
+
+async def _at_once(items: int) -> None:
+    """Nobody else asks."""
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
@@ -26,6 +34,29 @@ class Asked:
     role: ApiRole = ApiRole.ANYBODY  #: of whoever asks: of the token, or of a program on this machine where there are none
     token: str = ""  #: name of the token, for logs
     may_still: Callable[[], bool] = lambda: True  #: for what goes on for long: whether who asks still may, by the tokens of now
+    #: waits for a turn in which to do what has to be done of so many items, `PART` at most: see `Turnstile.wait_for`
+    turn: Callable[[int], Awaitable[None]] = _at_once
+
+    async def each(self, items: Sequence[_Item], make: Callable[[_Item], _Made]) -> list[_Made]:
+        """What `make` gives of each item of a list. Of long ones a part has its turn after the other."""
+        made: list[_Made] = []
+        for part in parts(items):
+            await self.turn(len(part))
+            made += map(make, part)
+        return made
+
+    async def those(self, items: Sequence[_Item], is_wanted: Callable[[_Item], bool]) -> list[_Item]:
+        """The items that are wanted. Where many are looked at, a part has its turn after the other."""
+        found: list[_Item] = []
+        for part in parts(items, LOOKS):
+            await self.turn(len(part) * PART // LOOKS)
+            found += filter(is_wanted, part)
+        return found
+
+
+def parts(items: Sequence[_Item], size: int = PART) -> Iterator[Sequence[_Item]]:
+    """Items of a list, as many at a time as have a turn together."""
+    return (items[start : start + size] for start in range(0, len(items), size))
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
@@ -72,6 +103,8 @@ class Operation:
     #: whether it is one of the requests that only so many may be under way of; not so for what whoever runs the scheduler asks, nor
     #: for what goes on as long as somebody listens, which has a bound of its own
     is_counted: bool = True
+    is_probe: bool = False  #: what whoever runs the scheduler asks, which has turns of its own and is always answered
+    is_heavy: bool = False  #: whether answering takes a turn for itself, whatever is asked for
     any_method: bool = False  #: whether it is asked also by methods that its path has no operation for, as in the API of lal
     any_body_type: bool = False  #: whether the body is taken for JSON whatever type it says that it has, as there
     refusal: Refusal | None = None  #: how problems are answered where not by themselves, as in the API of lal

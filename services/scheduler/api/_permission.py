@@ -117,12 +117,12 @@ class Permission:
 
     def _is_local(self, request: web.Request) -> bool:
         """Whether a program on this machine asks for itself: no proxy, no web page of elsewhere or whose name leads here."""
-        if any(name in request.headers for name in _FORWARDED):
+        if not _is_loopback(remote_of(request).address) or any(name in request.headers for name in _FORWARDED):
             return False
         gate = gate_of(request)
         if gate is not None and gate.is_of_proxy:  # also where it does not say whose the request is
             return False
-        return _is_loopback(remote_of(request).address) and _is_no_foreign_name(request.host) and self._is_no_foreign_page(request)
+        return _is_no_foreign_name(request.host) and self._is_no_foreign_page(request)
 
     def _is_no_foreign_page(self, request: web.Request) -> bool:
         """Whether no page of elsewhere asks: it can send a request without a body unasked, and says where it is from."""

@@ -14,19 +14,23 @@ from typing import Any
 from aiohttp import web
 
 from lalmesh.runtime.cors import CorsPolicy
+from lalmesh.runtime.http_port import Answer as Handler
+from lalmesh.runtime.turns import Turns
 from services.scheduler.api._checking import check_body, check_headers, check_parts, check_query, read_body, refuse_query
 from services.scheduler.api._openapi import make_document
 from services.scheduler.api._operation import Answer, Asked, Operation
 from services.scheduler.api._permission import Permission
 from services.scheduler.api._problem import ProblemError, problem_of, problems
 from services.scheduler.api._readable import POLICY, make_page
-from services.scheduler.api._turnstile import Turnstile
+from services.scheduler.api._turnstile import TURN, Turnstile
 
 log = logging.getLogger(__name__)
 
 JSON = "application/json"
 #: what a web page may send, beside what any may: the token and the type of a body, and where it was in a stream of events
 PAGE_HEADERS = "Authorization, Content-Type, Last-Event-ID"
+#: in each round of the loop, some 2 ms: among thousands who only ask whether it is alive, whoever has to know hears it soon
+PROBES = 16
 _PART = re.compile(r"\{(\w+)\}")
 
 
@@ -51,6 +55,7 @@ class Api:
         self.permission = permission
         self._cors = cors
         self._turnstile = turnstile or Turnstile()
+        self._probes = Turns(PROBES)
         self._paths: dict[str, dict[str, Operation]] = {}
         shapes: dict[str, str] = {}
         for operation in operations:
@@ -73,7 +78,7 @@ class Api:
 
     def app(self) -> web.Application:
         """The application."""
-        app = web.Application(middlewares=[problems])
+        app = web.Application(middlewares=[problems, self._others_in_turn])
         for path, methods in self._paths.items():
             app.router.add_route("*", _pattern(path, methods), _Path(self, methods).answer)
         app.router.add_get("/openapi.json", _Described(lambda: json.dumps(self.document), JSON, {}).answer)
@@ -85,10 +90,11 @@ class Api:
     async def answer(self, operation: Operation, request: web.Request) -> web.StreamResponse:
         """The answer to a request for `operation`."""
         try:
-            if not operation.is_counted:
-                return await self._answer(operation, request)
-            async with self._turnstile.turn():
-                return await self._answer(operation, request)
+            weight = TURN if operation.is_heavy else 1
+            if operation.is_counted:
+                return await self._turnstile.let_in(weight, self._answer, operation, request)
+            await (self._probes if operation.is_probe else self._turnstile).wait(weight)
+            return await self._answer(operation, request)
         except Exception as exc:
             if operation.refusal is None or (isinstance(exc, web.HTTPException) and exc.status < 400):
                 raise
@@ -99,6 +105,14 @@ class Api:
         if request.method == "HEAD" and operation.media_type != JSON:
             return web.Response(content_type=operation.media_type)  # what streams would never end
         return _sent(operation, await operation.handler(asked))
+
+    @web.middleware
+    async def _others_in_turn(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Let in what is asked for beside operations: documents, the console, what there is not, preflights."""
+        path = getattr(request.match_info.handler, "__self__", None)
+        if isinstance(path, _Path) and path.operation(request.method) is not None:
+            return await handler(request)
+        return await self._turnstile.let_in(1, handler, request)
 
     def preflight(self, request: web.Request, allowed: Sequence[str]) -> web.Response:
         """What may be asked for, also by a page of another origin that wants to know before it does."""
@@ -121,6 +135,7 @@ class Api:
             role=granted.role,
             token=granted.token,
             may_still=lambda: self.permission.allows(request, operation.role),
+            turn=self._turnstile.wait_for,
         )
 
     async def _add_headers(self, request: web.BaseRequest, response: web.StreamResponse) -> None:
@@ -165,15 +180,18 @@ class _Path:
         self._any = next((operation for operation in methods.values() if operation.any_method), None)
         self._allowed = sorted({*methods, *(["HEAD"] if "GET" in methods else []), "OPTIONS"})
 
+    def operation(self, method: str) -> Operation | None:
+        """What is asked for by a method; None where nothing is."""
+        found = self._methods.get("GET" if method == "HEAD" else method)
+        return found if found is not None or method == "OPTIONS" else self._any
+
     async def answer(self, request: web.Request) -> web.StreamResponse:
         """The answer to a request of whatever method."""
-        operation = self._methods.get("GET" if request.method == "HEAD" else request.method)
+        operation = self.operation(request.method)
         if operation is not None:
             return await self._api.answer(operation, request)
         if request.method == "OPTIONS":
             return self._api.preflight(request, self._allowed)
-        if self._any is not None:
-            return await self._api.answer(self._any, request)
         raise ProblemError(
             HTTPStatus.METHOD_NOT_ALLOWED, f"{request.path[:50]} takes {', '.join(self._allowed)}", allow=self._allowed
         )

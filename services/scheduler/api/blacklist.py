@@ -67,7 +67,7 @@ def operations(blacklisting: Blacklisting, wall_clock: Callable[[], float] = tim
             holding = _holding(query.address)
             listed = [each for each in listed if each.network in holding]
         page = Page.of(listed, query)
-        return Answer(body=page.answer(BlacklistPage, [_described(each) for each in page.shown]))
+        return Answer(body=page.answer(BlacklistPage, await asked.each(page.shown, _described)))
 
     async def put_network(asked: Asked) -> Answer:
         now_us, body = round(wall_clock() * 1_000_000), asked.body

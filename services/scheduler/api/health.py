@@ -6,6 +6,7 @@ from http import HTTPStatus
 
 from aiohttp import web
 
+from lalmesh.runtime.scrapes import Scrapes
 from services.scheduler.api import ApiRole, Asked, Operation, ProblemError
 from services.scheduler.service import SchedulerService
 
@@ -14,6 +15,11 @@ TEXT = "text/plain"
 
 def operations(service: SchedulerService) -> list[Operation]:
     """What can be asked of `service`."""
+
+    async def text() -> bytes:
+        return service.metrics.text()
+
+    scrapes = Scrapes(text)
 
     async def healthz(asked: Asked) -> web.StreamResponse:
         if not service.is_running:
@@ -26,7 +32,7 @@ def operations(service: SchedulerService) -> list[Operation]:
         return web.Response(text="ok\n")
 
     async def metrics(asked: Asked) -> web.StreamResponse:
-        return web.Response(body=service.metrics.text(), headers={"Content-Type": f"{TEXT}; version=0.0.4; charset=utf-8"})
+        return web.Response(body=await scrapes.text(), headers={"Content-Type": f"{TEXT}; version=0.0.4; charset=utf-8"})
 
     rows = (
         ("/healthz", "Whether the process does its work.", healthz),
@@ -44,6 +50,7 @@ def operations(service: SchedulerService) -> list[Operation]:
             answers={HTTPStatus.OK: None},
             media_type=TEXT,
             is_counted=False,
+            is_probe=True,
         )
         for path, summary, handler in rows
     ]

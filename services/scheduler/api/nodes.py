@@ -79,8 +79,11 @@ def operations(service: SchedulerService, peers: Peers) -> list[Operation]:
     async def list_nodes(asked: Asked) -> Answer:
         page = Page.of(_wanted(service, asked.query), asked.query)
         reads = await peers.reads([record.node for record in page.shown])
-        shown = [describe_node(service, each, peers.load(each.node), reads.get(each.node, {})) for each in page.shown]
-        return Answer(body=page.answer(NodePage, shown))
+
+        def describe(record: NodeRecord) -> NodeModel:
+            return describe_node(service, record, peers.load(record.node), reads.get(record.node, {}))
+
+        return Answer(body=page.answer(NodePage, await asked.each(page.shown, describe)))
 
     async def show_node(asked: Asked) -> Answer:
         """What it is now; nothing where it has left."""

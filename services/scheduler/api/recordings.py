@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, NamedTuple, Self
 
 from pydantic import Field, model_validator
 
@@ -42,7 +43,12 @@ _LIMITS = ("segment_s", "segment_bytes", "keep_s", "keep_bytes")
 
 _SegmentS = Annotated[int, Field(ge=0, le=MAX_FILE_S, description=f"A new file after so many seconds; 0: {MAX_FILE_S}.")]
 _SegmentBytes = Annotated[int, Field(ge=0, le=MAX_BYTES, description="A new file after so many bytes; 0: no bound.")]
-_KeepS = Annotated[int, Field(ge=0, le=MAX_SECONDS, description="Files go so many seconds after they were stored; 0: never.")]
+_KeepS = Annotated[
+    int,
+    Field(
+        ge=0, le=MAX_SECONDS, description="Files go so many seconds after they were stored, HLS segments after their end; 0: never."
+    ),
+]
 _KeepBytes = Annotated[
     int, Field(ge=0, le=MAX_BYTES, description="The oldest files go where all of the rule have more bytes; 0: never.")
 ]
@@ -171,21 +177,22 @@ class _Face:
         """Every rule, a page at a time, in the order in which they are looked at."""
         query: RulesQuery = asked.query
         stream = named_stream(query.stream) if query.stream is not None else None
-        known = [] if query.source == "api" else _configured(self._recordings, stream)
+        known: list[RuleRecord | _Configured] = [] if query.source == "api" else [*_configured(self._recordings)]
         if query.source != "config":
-            records = self._recordings.known.records()
-            known += [_describe(record) for record in records if stream is None or record.rule.matches(stream)]
+            known += self._recordings.known.records()
+        if stream is not None:
+            known = await asked.those(known, lambda each: each.rule.matches(stream))
         page = Page.of(known, query)
-        return Answer(body=page.answer(RulePage, page.shown))
+        return Answer(body=page.answer(RulePage, await asked.each(page.shown, _describe)))
 
     async def show_rule(self, asked: Asked) -> Answer:
         """One rule."""
         rule_id = asked.path["id"]
         record = self._recordings.known.record(rule_id)
-        found = _describe(record) if record else next((rule for rule in _configured(self._recordings) if rule.id == rule_id), None)
+        found = record or next((each for each in _configured(self._recordings) if each.id == rule_id), None)
         if found is None:
             raise _unknown(rule_id)
-        return Answer(body=found)
+        return Answer(body=_describe(found))
 
     async def add_rule(self, asked: Asked) -> Answer:
         """One more rule."""
@@ -233,14 +240,22 @@ def _unknown(rule_id: str) -> ProblemError:
     return ProblemError(HTTPStatus.NOT_FOUND, f"no rule {rule_id[:50]!r}")
 
 
-def _describe(record: RuleRecord) -> RecordRuleModel:
+class _Configured(NamedTuple):
+    """A rule of the configuration."""
+
+    id: str
+    rule: RecordRule
+
+
+def _configured(recordings: Recordings) -> Iterator[_Configured]:
+    for number, rule in enumerate(recordings.known.configured):
+        yield _Configured(f"{CONFIGURED}{number}", rule)
+
+
+def _describe(record: RuleRecord | _Configured) -> RecordRuleModel:
+    if isinstance(record, _Configured):
+        return _described(record.id, record.rule, source="config")
     return _described(record.id, record.rule, source="api", stream=record.stream, created_us=record.created_us)
-
-
-def _configured(recordings: Recordings, stream: StreamKey | None = None) -> list[RecordRuleModel]:
-    """Those of the configuration, or of them those that match a stream."""
-    rules = [each for each in enumerate(recordings.known.configured) if stream is None or each[1].matches(stream)]
-    return [_described(f"{CONFIGURED}{number}", rule, source="config") for number, rule in rules]
 
 
 def _described(

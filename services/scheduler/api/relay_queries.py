@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Literal
 
 from pydantic import Field
@@ -9,8 +10,10 @@ from pydantic import Field
 from lalmesh.runtime.relay_rules import RelayRule
 from services.scheduler.api import MAX_STREAM_CHARS, PageQuery, named_stream
 from services.scheduler.api.relay_models import RelayKind, kind_of
+from services.scheduler.records import NodeRecord
 from services.scheduler.relay_records import RelayRecord
 from services.scheduler.relays import Relays, ShownState
+from services.scheduler.wholes import names_of
 
 MAX_ID_CHARS = 100  #: of a rule: more than any has
 
@@ -21,7 +24,7 @@ class RelaysQuery(PageQuery):
     stream: str | None = Field(default=None, min_length=3, max_length=MAX_STREAM_CHARS, description="Of this stream only.")
     kind: RelayKind | None = Field(default=None, description="Of this kind only.")
     state: ShownState | None = Field(default=None, description="In this state only.")
-    edge: str | None = Field(default=None, min_length=1, max_length=253, description="That this node runs.")
+    edge: str | None = Field(default=None, min_length=1, max_length=253, description="That this node, or one of its workers, runs.")
     rule: str | None = Field(default=None, min_length=1, max_length=MAX_ID_CHARS, description="By the rule of this id.")
 
 
@@ -33,20 +36,21 @@ class RelayRulesQuery(PageQuery):
     source: Literal["config", "api"] | None = Field(default=None, description="From there only.")
 
 
-def wanted_relays(relays: Relays, query: RelaysQuery) -> list[RelayRecord]:
-    """The relays that a query is for, by stream.
+def wanted_relays(relays: Relays, query: RelaysQuery, nodes: Iterable[NodeRecord]) -> list[RelayRecord]:
+    """The relays that a query is for, by stream, where those are the nodes of the cluster.
 
     Raises:
         ProblemError: its stream is none.
     """
     stream = named_stream(query.stream) if query.stream is not None else None
+    edges = names_of(query.edge, nodes) if query.edge is not None else None
 
     def is_wanted(record: RelayRecord) -> bool:
         edge = record.edge.node.name if record.edge is not None else None
         return (
             stream in (None, record.stream)
             and query.kind in (None, kind_of(record))
-            and query.edge in (None, edge)
+            and (edges is None or edge in edges)
             and query.rule in (None, record.rule)
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from http import HTTPStatus
 
 from lalmesh.errors import StreamExists
@@ -20,6 +21,7 @@ from services.scheduler.api.relay_models import (
     rule_model_of,
 )
 from services.scheduler.api.relay_queries import RelayRulesQuery, RelaysQuery, wanted_relays, wanted_rules
+from services.scheduler.records import NodeRecord
 from services.scheduler.relay_records import CONFIGURED, RelayRecord
 from services.scheduler.relays import MadeByRuleError, Relays, TooManyRelaysError
 
@@ -30,9 +32,9 @@ RelayPage = PageModel[RelayModel]
 RulePage = PageModel[RuleModel]
 
 
-def operations(relays: Relays) -> list[Operation]:
-    """What can be asked of `relays`."""
-    return [*_rule_operations(_RuleFace(relays)), *_relay_operations(_RelayFace(relays))]
+def operations(relays: Relays, nodes: Callable[[], Iterable[NodeRecord]]) -> list[Operation]:
+    """What can be asked of `relays`; `nodes` gives the nodes of the cluster."""
+    return [*_rule_operations(_RuleFace(relays)), *_relay_operations(_RelayFace(relays, nodes))]
 
 
 def _relay_operations(face: _RelayFace) -> list[Operation]:
@@ -45,6 +47,7 @@ def _relay_operations(face: _RelayFace) -> list[Operation]:
             summary="List relays.",
             description="By stream, those that fetch before those that send.",
             handler=face.list_relays,
+            is_heavy=True,  # there may be 10,000 to look at
             role=ApiRole.VIEWER,
             query=RelaysQuery,
             answers={HTTPStatus.OK: RelayPage},
@@ -144,13 +147,14 @@ def _rule_operations(face: _RuleFace) -> list[Operation]:
 class _RelayFace:
     """The handlers of relays."""
 
-    def __init__(self, relays: Relays) -> None:
+    def __init__(self, relays: Relays, nodes: Callable[[], Iterable[NodeRecord]]) -> None:
         self._relays = relays
+        self._nodes = nodes
 
     async def list_relays(self, asked: Asked) -> Answer:
         """Every relay, a page at a time."""
-        page = Page.of(wanted_relays(self._relays, asked.query), asked.query)
-        return Answer(body=page.answer(RelayPage, map(relay_model, self._relays.shown(page.shown))))
+        page = Page.of(wanted_relays(self._relays, asked.query, self._nodes()), asked.query)
+        return Answer(body=page.answer(RelayPage, await asked.each(self._relays.shown(page.shown), relay_model)))
 
     async def show_relay(self, asked: Asked) -> Answer:
         """One relay."""
@@ -199,7 +203,7 @@ class _RuleFace:
     async def list_rules(self, asked: Asked) -> Answer:
         """Every rule, a page at a time, in the order in which they are looked at."""
         page = Page.of(wanted_rules(self._relays, asked.query), asked.query)
-        return Answer(body=page.answer(RulePage, [self._rule(rule_id, rule) for rule_id, rule in page.shown]))
+        return Answer(body=page.answer(RulePage, await asked.each(page.shown, lambda each: self._rule(*each))))
 
     async def show_rule(self, asked: Asked) -> Answer:
         """One rule."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from enum import Enum
 from http import HTTPStatus
 
@@ -27,6 +27,7 @@ PublishProtocol = Enum(  # type: ignore[misc]
     "PublishProtocol", {name: name for name, protocol in PROTOCOLS.items() if protocol.publishes}
 )
 
+_UNRECORDED = Span(None)
 _STREAM = Field(min_length=3, max_length=MAX_STREAM_CHARS, description="The stream, as app/name.", examples=["live/cam"])
 _CLIENT = Field(
     default=None,
@@ -129,26 +130,29 @@ class RoutingApi:
         suffix = next(ending for ending in PLAYED if path.endswith(ending))
         stream = named_stream(path.removesuffix(suffix), "name")
         zone = self._routes.zone_of(self._client_of(asked.request))
+        is_secure, client = remote_of(asked.request).scheme == "https", self._counted_for(asked, None)
         with _span(asked.request, stream, Purpose.PLAY) as span:
-            protocol, route = self._route_http(stream, PLAYED[suffix], zone, is_secure=remote_of(asked.request).scheme == "https")
-            span.set(_attributes(protocol, route))
+            protocol, route = self._route_http(stream, PLAYED[suffix], zone, client, is_secure=is_secure)
+            _describe(span, protocol, route)
         query = _traced(asked.request.rel_url.raw_query_string, span)
         location = protocol.url(route.edge.endpoint, stream) + (f"?{query}" if query else "")
         return Answer(status=HTTPStatus.FOUND, headers={"Location": location, "Cache-Control": "no-store"})
 
-    def _route_http(self, stream: StreamKey, names: tuple[str, str], zone: str, *, is_secure: bool) -> tuple[RouteProtocol, Route]:
+    def _route_http(
+        self, stream: StreamKey, names: tuple[str, str], zone: str, client: str, *, is_secure: bool
+    ) -> tuple[RouteProtocol, Route]:
         """With TLS where it was asked so and edges have it, and where they have nothing else."""
         first, second = (PROTOCOLS[name] for name in (reversed(names) if is_secure else names))
         protocol = second if self._routes.is_listened_for(second) and not self._routes.is_listened_for(first) else first
-        return protocol, self._route(stream, protocol, Purpose.PLAY, zone)
+        return protocol, self._route(stream, protocol, Purpose.PLAY, zone, client)
 
     def _answer(self, asked: Asked, purpose: Purpose) -> Answer:
         query: PlayQuery | PublishQuery = asked.query
         stream, protocol = named_stream(query.stream), PROTOCOLS[query.protocol.value]
         zone = query.zone or self._routes.zone_of(self._client(asked, query))
         with _span(asked.request, stream, purpose) as span:
-            route = self._route(stream, protocol, purpose, zone)
-            span.set(_attributes(protocol, route))
+            route = self._route(stream, protocol, purpose, zone, self._counted_for(asked, query.client))
+            _describe(span, protocol, route)
         return Answer(body=self._model(stream, protocol, zone, route, span))
 
     def _client(self, asked: Asked, query: PlayQuery | PublishQuery) -> str | Address:
@@ -158,11 +162,17 @@ class RoutingApi:
             raise ProblemError(HTTPStatus.FORBIDDEN, "for others only who has a token may ask, or a program here", field="client")
         return query.client
 
-    def _route(self, stream: StreamKey, protocol: RouteProtocol, purpose: Purpose, zone: str) -> Route:
+    def _counted_for(self, asked: Asked, named: Address | None) -> str:
+        """The client for whose network a route counts; empty where a balancer or a program here asks, and does not say for whom."""
+        if asked.role >= ApiRole.VIEWER:
+            return "" if named is None else str(named)
+        return self._client_of(asked.request)
+
+    def _route(self, stream: StreamKey, protocol: RouteProtocol, purpose: Purpose, zone: str, client: str) -> Route:
         if not self._is_ready():
             raise ProblemError(HTTPStatus.SERVICE_UNAVAILABLE, "the registry was not read yet")
         try:
-            return self._routes.route(stream, protocol, purpose, zone)
+            return self._routes.route(stream, protocol, purpose, zone, client)
         except NotListenedFor as exc:
             raise ProblemError(HTTPStatus.NOT_FOUND, str(exc)) from exc
 
@@ -189,16 +199,16 @@ class RoutingApi:
 
 
 def _span(request: web.Request, stream: StreamKey, purpose: Purpose) -> AbstractContextManager[Span]:
+    if not telemetry.is_on():
+        return nullcontext(_UNRECORDED)
     asked = telemetry.from_outside(request.headers.get(telemetry.HEADER, ""))
     return telemetry.span(SpanName.ROUTE, asked, {Attribute.STREAM: str(stream), Attribute.PURPOSE: purpose.value})
 
 
-def _attributes(protocol: RouteProtocol, route: Route) -> dict[Attribute, str]:
-    return {
-        Attribute.PROTOCOL: protocol.name,
-        Attribute.EDGE: route.edge.record.node.name,
-        Attribute.CHOICE: route.choice.value,
-    }
+def _describe(span: Span, protocol: RouteProtocol, route: Route) -> None:
+    if _is_recorded(span):
+        edge, choice = route.edge.record.node.name, route.choice.value
+        span.set({Attribute.PROTOCOL: protocol.name, Attribute.EDGE: edge, Attribute.CHOICE: choice})
 
 
 def _is_recorded(span: Span) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from enum import Enum
 from http import HTTPStatus
 from typing import Self
@@ -13,9 +14,11 @@ from lalmesh.names import StreamKey
 from lalmesh.runtime.addresses import plain
 from lalmesh.runtime.scheduling.control import MAX_KICKED
 from lalmesh.runtime.sessions import MAX_ID_BYTES, MAX_PAGE, Session, SessionDirectory, SessionFilter, SessionRole
-from services.scheduler.api import MAX_STREAM_CHARS, Answer, ApiModel, ApiRole, Asked, Operation, ProblemError
+from services.scheduler.api import MAX_STREAM_CHARS, PART, Answer, ApiModel, ApiRole, Asked, Operation, ProblemError
 from services.scheduler.kicks import Kicks
+from services.scheduler.records import NodeRecord
 from services.scheduler.route_urls import PROTOCOLS
+from services.scheduler.wholes import names_of
 
 PATH = "/v1/sessions"
 ONE = f"{PATH}/{{id}}"
@@ -68,7 +71,9 @@ class Wanted(ApiModel):
     stream: str | None = Field(
         default=None, min_length=3, max_length=MAX_STREAM_CHARS, description="app/name.", examples=["live/cam"]
     )
-    node: str | None = Field(default=None, min_length=1, max_length=253, description="At this edge, or hls node.")
+    node: str | None = Field(
+        default=None, min_length=1, max_length=253, description="At this edge, any of its workers, or this hls node."
+    )
     protocol: SessionProtocol | None = Field(default=None, description="Over this protocol.")
     role: SessionRole | None = Field(default=None, description="That do this.")
     address: str | None = Field(default=None, min_length=2, max_length=64, description="Of a client at this address, without port.")
@@ -83,12 +88,11 @@ class Wanted(ApiModel):
                 raise ValueError(str(exc)) from exc
         return stream
 
-    @property
-    def filter(self) -> SessionFilter:
-        """As the directory takes it."""
+    def filter(self, nodes: Iterable[NodeRecord] = ()) -> SessionFilter:
+        """As the directory takes it, where those are the nodes of the cluster."""
         return SessionFilter(
             stream=StreamKey.parse(self.stream) if self.stream is not None else None,
-            node=self.node or "",
+            nodes=names_of(self.node, nodes) if self.node is not None else frozenset(),
             protocol=self.protocol.value if self.protocol is not None else "",
             role=self.role,
             address=plain(self.address) if self.address is not None else "",
@@ -126,7 +130,7 @@ class KickBody(Wanted):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        if self.filter == SessionFilter():
+        if self.filter() == SessionFilter():
             raise ValueError("say which: at least one of stream, node, protocol, role, address")
         return self
 
@@ -139,9 +143,9 @@ class KickedModel(ApiModel):
     is_known: bool = Field(description="Whether the session directory answered; where it did not, every node is told of the id.")
 
 
-def operations(directory: SessionDirectory, kicks: Kicks) -> list[Operation]:
-    """What can be asked of `directory` and `kicks`."""
-    face = _Face(directory, kicks)
+def operations(directory: SessionDirectory, kicks: Kicks, nodes: Callable[[], Iterable[NodeRecord]]) -> list[Operation]:
+    """What can be asked of `directory` and `kicks`; `nodes` gives the nodes of the cluster."""
+    face = _Face(directory, kicks, nodes)
     not_found = frozenset({HTTPStatus.NOT_FOUND})
     return [
         Operation(
@@ -196,15 +200,22 @@ def operations(directory: SessionDirectory, kicks: Kicks) -> list[Operation]:
 class _Face:
     """The handlers."""
 
-    def __init__(self, directory: SessionDirectory, kicks: Kicks) -> None:
+    def __init__(self, directory: SessionDirectory, kicks: Kicks, nodes: Callable[[], Iterable[NodeRecord]]) -> None:
         self._directory = directory
         self._kicks = kicks
+        self._nodes = nodes
 
     async def list_sessions(self, asked: Asked) -> Answer:
         query: SessionQuery = asked.query
-        page = await self._directory.page(query.filter, cursor=query.cursor, limit=query.limit)
-        items = [describe_session(session) for session in page.sessions]
-        return Answer(body=SessionPageModel.model_construct(items=items, cursor=page.cursor))
+        wanted, cursor, items = query.filter(self._nodes()), query.cursor, list[SessionModel]()
+        for limit in (min(PART, query.limit - start) for start in range(0, query.limit, PART)):
+            await asked.turn(limit)
+            page = await self._directory.page(wanted, cursor=cursor, limit=limit)
+            items += map(describe_session, page.sessions)
+            cursor = page.cursor
+            if not cursor:
+                break
+        return Answer(body=SessionPageModel.model_construct(items=items, cursor=cursor))
 
     async def show_session(self, asked: Asked) -> Answer:
         found = await self._directory.find(asked.path["id"])
@@ -221,7 +232,7 @@ class _Face:
 
     async def kick_some(self, asked: Asked) -> Answer:
         body: KickBody = asked.body
-        found, more = await self._kicks.kick_all(body.filter, body.reason, body.limit)
+        found, more = await self._kicks.kick_all(body.filter(self._nodes()), body.reason, body.limit)
         kicked = KickedModel(ids=[session.id for session in found], more=more, is_known=True)
         return Answer(body=kicked, status=HTTPStatus.ACCEPTED)
 

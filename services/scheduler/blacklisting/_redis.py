@@ -3,8 +3,10 @@
 ```
 PREFIX blacklist           hash: by network a JSON object with expires_us, created_us, reason
 PREFIX blacklist:version   number that grows with every change: who has seen it has seen the list
+PREFIX blacklist:began     when the list had its first version, by the server's clock: another one tells that it was lost
 ```
-A server that lost its data has no version; the replica that notices writes back what it knew.
+A server that lost its data has no version, or a list that began anew; each replica that notices writes back what it knew and is not
+there. Lists of before have no beginning until they are lost.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from functools import partial
 
@@ -26,8 +28,8 @@ log = logging.getLogger(__name__)
 
 RETRY_S = 1.0
 
-#: Add networks; those whose time is over make room. KEYS: list, version. ARGV: most networks, Unix microseconds now; then network
-#: and JSON of each. Returns 0 where there is no room for all.
+#: Add networks; those whose time is over make room. KEYS: list, version, beginning. ARGV: most networks, Unix microseconds now;
+#: then network and JSON of each. Returns 0 where there is no room for all.
 PUT = """
 local adds = 0
 for i = 3, #ARGV, 2 do
@@ -42,7 +44,10 @@ if redis.call('HLEN', KEYS[1]) + adds > tonumber(ARGV[1]) then
     if redis.call('HLEN', KEYS[1]) + adds > tonumber(ARGV[1]) then return 0 end
 end
 for i = 3, #ARGV, 2 do redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1]) end
-redis.call('INCR', KEYS[2])
+if redis.call('INCR', KEYS[2]) == 1 then
+    local time = redis.call('TIME')
+    redis.call('SET', KEYS[3], time[1] .. '.' .. time[2])
+end
 return 1
 """
 
@@ -64,25 +69,40 @@ class RedisBlacklist:
         self._reached = reached or Reached()
         self._list = f"{settings.prefix}blacklist"
         self._version_key = f"{settings.prefix}blacklist:version"
+        self._began_key = f"{settings.prefix}blacklist:began"
+        self._keys = (self._list, self._version_key, self._began_key)
         self._timeout_s = settings.timeout_s
         self._wall_clock = wall_clock
         self._redis = redis_client(settings)
-        self._version: str | None = None
+        self._version: tuple[str | None, str | None] = (None, None)  # and when the list began
         self._known: dict[str, Listed] | None = None
 
     async def load(self) -> Mapping[str, Listed] | None:
         """See `BlacklistStore.load`."""
         async with self._asking():
-            version = await self._redis.get(self._version_key)
-            if version is None and self._known:
-                log.warning("redis: the blacklist is gone: %d networks are written back", len(self._known))
-                await self._write([each for each in self._known.values() if not each.is_over(self._now_us())])
-                version = await self._redis.get(self._version_key)
+            version = await self._read_version()
+            if self._known and (version[0] is None or version[1] != self._version[1]):
+                await self._write_back(self._known.values())
+                version = await self._read_version()
             if self._known is not None and version == self._version:
                 return None
             known = {network: _listed(network, text) for network, text in (await self._redis.hgetall(self._list)).items()}
         self._version, self._known = version, known
         return dict(known)
+
+    async def _read_version(self) -> tuple[str | None, str | None]:
+        number, began = await self._redis.mget(self._version_key, self._began_key)
+        return number, began
+
+    async def _write_back(self, known: Iterable[Listed]) -> None:
+        """Add what was on a list that is gone, but for what somebody has put on the new one since."""
+        there = set(await self._redis.hkeys(self._list))
+        lost = [each for each in known if each.network not in there and not each.is_over(self._now_us())]
+        log.warning("redis: the blacklist is gone: %d networks are written back", len(lost))
+        try:
+            await self._write(lost)
+        except BlacklistFullError:
+            log.error("redis: %d networks of the blacklist that is gone have no room on the new one", len(lost))
 
     async def put(self, listed: Sequence[Listed]) -> None:
         """See `BlacklistStore.put`."""
@@ -100,7 +120,7 @@ class RedisBlacklist:
 
     async def _write(self, listed: Sequence[Listed]) -> None:
         arguments = [part for each in listed for part in (each.network, _text(each))]
-        if not await self._redis.eval(PUT, 2, self._list, self._version_key, MAX_BLACKLIST, self._now_us(), *arguments):
+        if not await self._redis.eval(PUT, 3, *self._keys, MAX_BLACKLIST, self._now_us(), *arguments):
             raise BlacklistFullError
 
     def _now_us(self) -> int:

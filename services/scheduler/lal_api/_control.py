@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import unquote, urlsplit
 
 from lalmesh.errors import InvalidName, StreamExists, StreamNotFound
@@ -143,24 +143,38 @@ class LalControl:
         raise LalError(SESSION_NOT_FOUND, "session not found: GB28181 is not built yet")
 
     async def start_record(self, body: RecordBody) -> RecordReply:
-        """Record one stream until `stop_record`."""
+        """Record one stream until `stop_record`: by one rule more where it is not recorded in all of the formats yet."""
         found = await self.groups.one(body.stream_name, body.app_name)
-        known = next((record for record in self.recordings.known.records() if record.stream == str(found)), None)
+        known = [record for record in self.recordings.known.records() if record.stream == str(found)]
         try:
-            rule = make_rule(pattern_of(found), body.formats, {})
-            record = known or await self.recordings.add(rule, found)
+            wanted = make_rule(pattern_of(found), body.formats, {})
+            has = {made for record in known for made in record.rule.formats}
+            missing = tuple(made for made in wanted.formats if made not in has)
+            if missing:
+                record = await self.recordings.add(replace(wanted, formats=missing), found)
+            else:
+                record = next(record for record in known if wanted.formats[0] in record.rule.formats)
         except (RuleError, TooManyRulesError) as exc:
             raise LalError(PARAM_MISSING, f"param missing: {exc}") from exc
         return RecordReply(data=RecordStarted(stream_name=found.name, record_id=record.id))
 
     async def stop_record(self, body: StreamBody) -> Reply:
-        """Record one stream no longer. What a rule of the configuration records goes on."""
-        streams = {str(stream) for stream in await self.groups.named(body.stream_name, body.app_name)}
-        found = [record for record in self.recordings.known.records() if record.stream in streams]
+        """Record one stream no longer, whether it is there or not. What a rule of the configuration records goes on.
+
+        A name without an application means a stream that is there; where none is, one that is recorded when it comes.
+        """
+        name, app = body.stream_name, body.app_name
+        streams = {str(stream) for stream in await self.groups.named(name, app)}
+        records = [record for record in self.recordings.known.records() if record.stream]
+        called = [each for each in records if each.stream in streams or _is_called(StreamKey.parse(each.stream), name, app)]
+        if not called:
+            raise LalError(SESSION_NOT_FOUND, "session not found: it is not recorded by API")
+        found = [each for each in called if not streams or each.stream in streams]
+        if len({record.stream for record in found}) != 1:
+            apps = sorted({StreamKey.parse(record.stream).app for record in called})
+            raise LalError(PARAM_MISSING, f"param missing: app_name, one of {', '.join(apps)}")
         for record in found:
             await self.recordings.remove(record.id)
-        if not found:
-            raise LalError(SESSION_NOT_FOUND, "session not found: it is not recorded by API")
         return Reply()
 
 

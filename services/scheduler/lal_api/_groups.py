@@ -12,8 +12,8 @@ from lalmesh.runtime.asked_once import AskedOnce
 from lalmesh.runtime.scheduling.model import MAX_ITEMS
 from lalmesh.runtime.sessions import ALL, MAX_PAGE, Session, SessionDirectory, SessionFilter
 from services.scheduler.lal_api._errors import GROUP_NOT_FOUND, PARAM_MISSING, LalError
-from services.scheduler.lal_api._models import StatGroup
-from services.scheduler.lal_api._objects import stat_group
+from services.scheduler.lal_api._models import GroupList, GroupsReply, StatGroup
+from services.scheduler.lal_api._objects import AT_ONCE, stat_group
 from services.scheduler.peers import Peers
 from services.scheduler.service import SchedulerService
 
@@ -35,6 +35,9 @@ class Groups:
         self._asked = AskedOnce(self._show)  # however many ask at the same time
         self._all: list[StatGroup] = []
         self._all_until_s = 0.0
+        self._written = AskedOnce(self._write)
+        self._text: tuple[list[StatGroup], bytes] | None = None  # the answer of all streams, as it is sent, and what it is of
+        self._describing = asyncio.Lock()  # however many streams are asked for, some sessions of one have their turn
 
     async def named(self, name: str, app: str = "") -> list[StreamKey]:
         """The streams that are meant, by application and name: one with its application is itself, whether it is there or not.
@@ -91,6 +94,20 @@ class Groups:
             await self._asked.get(None)
         return self._all
 
+    async def written_all(self) -> bytes:
+        """What `show_all` gives, as it is sent: it is written once, and what else there is to do is done meanwhile.
+
+        Raises:
+            Unavailable: the session directory does not answer.
+        """
+        return await self._written.get(None)
+
+    async def _write(self, _: None) -> bytes:
+        groups = await self.show_all()
+        if self._text is None or self._text[0] is not groups:
+            self._text = groups, await _written(groups)
+        return self._text[1]
+
     async def _show(self, stream: StreamKey | None) -> list[StatGroup]:
         """One stream, or all of them."""
         if stream is not None:
@@ -128,5 +145,22 @@ class Groups:
             for stream, figures in zip(some, await self._peers.of(some), strict=True):
                 claim, group = self._service.directory.claim(stream), self._service.directory.group(stream)
                 source = figures.at(claim.edge if claim else None) or figures.at(group.origin if group else None)
-                made.append(await stat_group(stream, source, of[stream]))
+                async with self._describing:
+                    made.append(await stat_group(stream, source, of[stream]))
         return made
+
+
+async def _written(groups: Sequence[StatGroup]) -> bytes:
+    """The reply that lists them. Of many sessions some at a time are written."""
+    if not groups:
+        return GroupsReply(data=GroupList(groups=None)).model_dump_json().encode()
+    texts, since = list[str](), 0
+    for group in groups:
+        texts.append(group.model_dump_json())
+        since += 1 + len(group.subs or ())
+        if since >= AT_ONCE:
+            since = 0
+            await asyncio.sleep(0)
+    empty = GroupsReply(data=GroupList(groups=[])).model_dump_json()
+    begin, _, end = empty.rpartition("]")
+    return f"{begin}{','.join(texts)}]{end}".encode()

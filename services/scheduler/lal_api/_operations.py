@@ -18,7 +18,6 @@ from services.scheduler.lal_api._groups import Groups
 from services.scheduler.lal_api._models import (
     AnyParts,
     EndedReply,
-    GroupList,
     GroupReply,
     GroupsReply,
     InfoReply,
@@ -38,7 +37,7 @@ _DOCUMENT = "this is the API of lal, see docs/migration-from-lal.md"
 #: of a request that is not as it has to be
 _MISSING = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.REQUEST_ENTITY_TOO_LARGE})
 
-_Work = Callable[[Asked], Awaitable[Reply]]
+_Work = Callable[[Asked], Awaitable[Reply | web.StreamResponse]]
 
 
 def operations(groups: Groups, control: LalControl, info: Callable[[], LalInfo]) -> list[Operation]:
@@ -46,10 +45,12 @@ def operations(groups: Groups, control: LalControl, info: Callable[[], LalInfo])
 
     async def group(asked: Asked) -> Reply:
         query: StreamQuery = asked.query
-        return GroupReply(data=await groups.show(await groups.one(query.stream_name, query.app_name)))
+        found = await groups.show(await groups.one(query.stream_name, query.app_name))
+        await asked.turn(len(found.subs or ()))  # to be written
+        return GroupReply(data=found)
 
-    async def all_group(asked: Asked) -> Reply:
-        return GroupsReply(data=GroupList(groups=await groups.show_all() or None))
+    async def all_group(asked: Asked) -> web.StreamResponse:
+        return web.Response(body=await groups.written_all(), content_type="application/json", charset="utf-8")
 
     async def lal_info(asked: Asked) -> Reply:
         return InfoReply(data=info())
@@ -76,7 +77,7 @@ def operations(groups: Groups, control: LalControl, info: Callable[[], LalInfo])
     viewer, operator = ApiRole.VIEWER, ApiRole.OPERATOR
     return [
         _row("GET", "/api/stat/group", "One stream.", group, viewer, GroupReply, query=StreamQuery),
-        _row("GET", "/api/stat/all_group", "All streams.", all_group, viewer, GroupsReply),
+        _row("GET", "/api/stat/all_group", "All streams.", all_group, viewer, GroupsReply, is_heavy=True),
         _row("GET", "/api/stat/lal_info", "The server.", lal_info, viewer, InfoReply),
         *(
             _row("POST", f"/api/ctrl/{name}", text, _with_body(work), operator, reply, body=body)
@@ -109,12 +110,14 @@ def _row(
     query: type[LalQuery] = LalQuery,
     body: type[LalBody] | None = None,
     parts: type[AnyParts] | None = None,
+    is_heavy: bool = False,
 ) -> Operation:
-    async def handler(asked: Asked) -> Answer:
+    async def handler(asked: Asked) -> Answer | web.StreamResponse:
         try:
             if role > ApiRole.VIEWER and asked.request.method in ("GET", "HEAD") and not asked.token:
                 raise LalError(POST_NEEDED, "without a token this needs POST")  # any web page can have a browser ask by GET
-            return Answer(body=await work(asked))
+            made = await work(asked)
+            return made if isinstance(made, web.StreamResponse) else Answer(body=made)
         except LalError as exc:
             return Answer(body=reply(error_code=exc.code, desp=exc.text))
         except TimeoutError:
@@ -133,6 +136,7 @@ def _row(
         parts=parts,
         deep_parts=frozenset(parts.model_fields if parts is not None else ()),
         answers={HTTPStatus.OK: reply},
+        is_heavy=is_heavy,
         any_method=True,
         any_body_type=True,
         refusal=_refused,

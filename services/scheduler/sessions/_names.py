@@ -70,8 +70,8 @@ def key_for(wanted: SessionFilter) -> str:
         return f"a{_quoted(wanted.address)}"
     if wanted.role is not None and wanted.role is not SessionRole.PLAYER:
         return kind_key(kind_of(wanted.role, wanted.protocol))
-    if wanted.node:
-        return f"n{_quoted(wanted.node)}"
+    if len(wanted.nodes) == 1:
+        return f"n{_quoted(*wanted.nodes)}"
     return f"p{_quoted(wanted.protocol)}" if wanted.protocol else EVERYTHING
 
 

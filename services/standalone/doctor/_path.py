@@ -13,10 +13,10 @@ from enum import StrEnum
 import grpc
 import grpc.aio
 
-from lalmesh.errors import LalmeshError
+from lalmesh.errors import LalmeshError, Unavailable
 from lalmesh.protocol.rtp import MAX_PACKET_BYTES
 from lalmesh.runtime.addresses import host_port
-from lalmesh.runtime.channels import Channels
+from lalmesh.runtime.channels import Channels, ended_calls_raise
 from lalmesh.runtime.config import Config
 from services.standalone import settings
 from services.standalone.doctor._cluster import NodeSeen
@@ -137,7 +137,7 @@ def _udp_port(config: Config) -> int:
 
 async def _dial(channels: Channels, address: str, subject: str, method: str, limit_s: float) -> list[Finding]:
     reached = await reach(*split(address), limit_s)
-    answered = await _ask(channels, address, method or _LOCATE, limit_s) if isinstance(reached, Reached) else None
+    answered = await ask(channels, address, method or _LOCATE, limit_s) if isinstance(reached, Reached) else None
     mtu = list(judge_mtu(subject, reached.mtu_bytes)) if isinstance(reached, Reached) else []
     return [judge_grpc(subject, reached, answered), *mtu]
 
@@ -146,20 +146,23 @@ def _as_it_is(message: bytes) -> bytes:
     return message
 
 
-async def _ask(channels: Channels, address: str, method: str, limit_s: float) -> Answered | None:
+async def ask(channels: Channels, address: str, method: str, limit_s: float) -> Answered | None:
     """What it says to an empty request; whatever that is, but a refusal of the token, it has heard us."""
     channel = channels.dial(address)
     try:
-        if method == _LOCATE:
-            await channel.unary_unary(method, _as_it_is, _as_it_is)(b"", timeout=limit_s)
-        elif method == _KNOWN_METHOD["hls"]:
-            async for _ in channel.unary_stream(method, _as_it_is, _as_it_is)(b"", timeout=limit_s):
-                pass
-        else:
-            async for _ in channel.stream_stream(method, _as_it_is, _as_it_is)(iter(()), timeout=limit_s):
-                pass
+        with ended_calls_raise():
+            if method == _LOCATE:
+                await channel.unary_unary(method, _as_it_is, _as_it_is)(b"", timeout=limit_s)
+            elif method == _KNOWN_METHOD["hls"]:
+                async for _ in channel.unary_stream(method, _as_it_is, _as_it_is)(b"", timeout=limit_s):
+                    pass
+            else:
+                async for _ in channel.stream_stream(method, _as_it_is, _as_it_is)(iter(()), timeout=limit_s):
+                    pass
     except grpc.aio.AioRpcError as error:
         return Answered(error.code(), error.details() or "")
+    except Unavailable as error:  # the connection failed just as what goes to it came to its end
+        return Answered(grpc.StatusCode.UNAVAILABLE, str(error))
     finally:
         await channel.close(None)
     return Answered(grpc.StatusCode.OK, "")

@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from lalmesh.runtime.health import HealthPort
+from lalmesh.runtime.scrapes import Scrapes
 from services.standalone.workers._exposition import merged
 from services.standalone.workers._shares import LOOPBACK
 from services.standalone.workers._worker import CORE
@@ -56,6 +57,7 @@ class WorkersHealth(HealthPort):
         """
         super().__init__(registry)
         self._registry = registry
+        self._scrapes = Scrapes(self._metrics)
         self._ports = ports
         self._ends = ends
         self._were_ready = False  # all at one time
@@ -83,7 +85,7 @@ class WorkersHealth(HealthPort):
             case "/readyz":
                 return _said("ready", "draining" if self._ends() else await self._unready())
             case "/metrics":
-                return web.Response(text=await self._metrics(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+                return web.Response(body=await self._scrapes.text(), headers={"Content-Type": CONTENT_TYPE_LATEST})
             case path if path.startswith(DEBUG):
                 return await self._debug(request)
             case _:
@@ -107,13 +109,13 @@ class WorkersHealth(HealthPort):
         answers = await asyncio.gather(*(self._ask(port, path, limit_s) for port in ports.values()))
         return {number: each.text or NOT_UP for number, each in zip(ports, answers, strict=True) if each.status != 200}
 
-    async def _metrics(self) -> str:
+    async def _metrics(self) -> bytes:
         ports = self._ports()
         answers = await asyncio.gather(*(self._ask(port, "/metrics", METRICS_S) for port in ports.values()))
         texts = [
             (f'{WORKER}="{number}"', each.body.decode()) for number, each in zip(ports, answers, strict=True) if each.status == 200
         ]
-        return merged([("", generate_latest(self._registry).decode()), *texts])
+        return merged([("", generate_latest(self._registry).decode()), *texts]).encode()
 
     async def _debug(self, request: web.Request) -> web.Response:
         """What a worker says to whoever has the token."""

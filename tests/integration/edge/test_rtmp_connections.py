@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import cast
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -24,7 +25,7 @@ from support.members import eventually
 
 from lalmesh.amf import AmfValue, serialize_amf0
 from lalmesh.container.flv import TAG_AUDIO
-from lalmesh.protocol.rtmp import ChunkReader, ChunkWriter, Message
+from lalmesh.protocol.rtmp import ChunkReader, ChunkWriter, Message, _session
 from lalmesh.protocol.rtmp._commands import parse_command
 from lalmesh.runtime import listener as listener_module
 from lalmesh.runtime.link import CloseReason
@@ -35,7 +36,8 @@ from services.edge.fanout import FanOutSettings
 from services.edge.metrics import EdgeMetrics
 from services.edge.read_turns import ReadTurnSettings
 from services.edge.relay import RelaySettings
-from services.edge.rtmp import RtmpListener
+from services.edge.rtmp import RtmpConnection, RtmpListener
+from services.edge.rtmp_dialogue import RtmpDialogue
 
 HOST = "127.0.0.1"
 DESCRIPTORS = "/proc/self/fd"
@@ -46,6 +48,7 @@ BLOCK, BLOCKS = bytes(1 << 20), 16  #: more than sockets and a player's queue ta
 SOUND = b"\xaf\0\x12\x10"  #: the configuration of AAC-LC, 44.1 kHz, stereo
 FRAME = b"\xaf\x01frame"
 TURN_MS, FRAMES = 100, 20
+PING, PONG, PINGS = bytes.fromhex("0006 00000001"), bytes.fromhex("0007 00000001"), 2000
 READ_BYTES, READS = 2048, 40  #: of a read, and how many it takes
 ELSEWHERE = (Endpoint("rtmp", "other", 1936),)
 EXISTS = Refused(Refusal.EXISTS, "elsewhere")
@@ -115,6 +118,16 @@ class Edge:
         subscription = await self.playing(client, stream_id)
         for seq in range(3, 3 + BLOCKS):
             subscription.events.receive(run_of([video(seq, payload=BLOCK)]))
+
+
+class UntilFull:
+    """Publishers of whom all leave once one's transport takes nothing more."""
+
+    def __init__(self, dialogue: RtmpDialogue) -> None:
+        self._dialogue = dialogue
+
+    def __len__(self) -> int:
+        return 0 if self._dialogue.is_full else TURN_MS
 
 
 class Client:
@@ -215,6 +228,27 @@ def test_the_last_media_of_who_left_are_taken_though_what_he_plays_cannot_be_sen
             while len(edge.sessions):  # noqa: ASYNC110 -- nothing else tells
                 await asyncio.sleep(0.005)
             assert outlet.seqs == list(range(50))
+
+    run(check())
+
+
+def test_a_connection_whose_last_words_fail_has_gone_all_the_same(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def check() -> None:
+        async with Edge() as edge:
+            client = await edge.connect()
+            await edge.publishing(client, 1)
+            subscription = await edge.playing(client, 2)
+
+            def fail(_: RtmpDialogue, data: bytes) -> None:
+                raise IndexError(len(data))
+
+            monkeypatch.setattr(RtmpDialogue, "feed", fail)
+            say_and_leave(client.writer, client.said(TAG_AUDIO, 1, FRAME))
+            for seq in (3, 4):  # the first picture is answered with a reset, the second ends the connection
+                subscription.events.receive(run_of([video(seq)]))
+            while len(edge.listener.admission):  # noqa: ASYNC110 -- nothing else tells
+                await asyncio.sleep(0.005)
+            assert len(edge.sessions) == 0
 
     run(check())
 
@@ -434,6 +468,52 @@ def test_who_takes_no_answers_is_not_read_at_its_turn_either(run: Run) -> None:
             assert outlet.seqs == []
             await client.answers()
             assert outlet.seqs == [0]
+
+    run(check())
+
+
+def test_whose_answers_to_what_is_read_at_its_turn_are_not_taken_is_read_no_further(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def check() -> None:
+        async with Edge() as edge:
+            monkeypatch.setattr(_session, "CONTROL_WEIGHT_BYTES", 0)  # nothing but what is not taken holds it up
+            made: list[RtmpConnection] = []
+            begin = RtmpConnection.connection_made
+
+            def begun(self: RtmpConnection, transport: asyncio.BaseTransport) -> None:
+                made.append(self)
+                begin(self, transport)
+
+            monkeypatch.setattr(RtmpConnection, "connection_made", begun)
+            client = await edge.connect()
+            await edge.publishing(client, 1)
+            await client.answers()
+            [connection] = made
+            transport, dialogue = connection._transport, connection._dialogue
+            assert transport is not None
+            transport.set_write_buffer_limits(high=1)
+            transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)
+            edge.read_turns.settings = ReadTurnSettings(max_delay_ms=TURN_MS, publishers_per_delay_ms=1)
+            edge.read_turns.publishers = UntilFull(dialogue)
+            reading = cast(asyncio.Transport, client.writer.transport)
+            reading.pause_reading()
+            asked, ping = 0, client.said(4, 0, PING)
+            while not dialogue.is_full:
+                asked += 1 + PINGS
+                client.writer.write(ping)  # once this has been read, the others wait for the next turn
+                await eventually(lambda: connection._waits)
+                client.writer.write(ping * PINGS)
+                turned = asyncio.Event()
+                edge.read_turns.wait(turned.set)
+                await turned.wait()
+            waiting_bytes = transport.get_write_buffer_size()
+            client.writer.write(ping * PINGS)
+            await asyncio.sleep(TURN_MS / 1000)
+            assert (transport.is_reading(), transport.get_write_buffer_size()) == (False, waiting_bytes)
+            reading.resume_reading()
+            for _ in range(asked + PINGS):
+                await client.message(lambda message: message.payload == PONG)
 
     run(check())
 

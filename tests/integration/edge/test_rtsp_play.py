@@ -24,12 +24,14 @@ from lalmesh.protocol.sdp import parse_session
 from lalmesh.runtime.cors import CorsPolicy
 from lalmesh.runtime.link import CloseReason
 from lalmesh.runtime.listener import ListenerLimits
+from lalmesh.runtime.log_setup import is_of_a_session
 from services.edge import rtsp_ways
 from services.edge.fanout import OTHER_CONFIGURATION, FanOut, FanOutSettings
 from services.edge.metrics import EdgeMetrics
 from services.edge.relay import RelaySettings
 from services.edge.rtp_ports import UdpSettings
 from services.edge.rtsp import RtspListener
+from services.edge.rtsp_dialogue import RtspDialogue
 from services.edge.rtsp_link import RtspSettings, UdpStart
 from services.edge.rtsp_play import RtspPlaying
 from services.edge.rtsp_service import RtspService
@@ -41,6 +43,7 @@ URL = f"rtsp://{HOST}/live/a"
 PLAIN = RtspSettings(udp=UdpSettings(first_port=20_400, last_port=20_599), wait_publisher_s=LIMIT_S)
 BEGUN = [*pictures(0, 3), sound(2, seq=3), picture(4)]
 VIDEO_ONLY = TrackSet((H264,), 2)
+BLOCK = b"\x41" + bytes(1 << 20)  #: a picture that no socket takes whole
 
 
 class Edge:
@@ -331,6 +334,50 @@ class Datagrams(asyncio.DatagramProtocol):
         self.came.put_nowait(data)
 
 
+def test_who_asks_for_its_stream_again_and_again_has_one_session(run: Run, caplog: pytest.LogCaptureFixture) -> None:
+    async def work() -> None:
+        async with edge() as server:
+            client = await server.dial()
+            described = await server.describe_to(client)
+            for _ in range(100):
+                assert (await client.describe()).body == described.body
+            assert len(server.sessions) == 1
+            await client.play(TCP.format(0, 1))
+            assert (await client.describe()).body == described.body
+            await client.packets(0, 8)
+            await client.close()
+
+    with caplog.at_level("INFO"):
+        run(work())
+    assert [is_of_a_session(record) for record in caplog.records].count(True) == 2  # its beginning and its end
+
+
+def test_who_asks_to_play_again_before_it_has_taken_what_it_was_given_waits_until_it_has(run: Run) -> None:
+    async def work() -> None:
+        async with edge() as server:
+            client = await server.dial()
+            asking = asyncio.create_task(client.describe())
+            large = [replace(unit, payload=len(BLOCK).to_bytes(4, "big") + BLOCK) for unit in pictures(0, 9)]
+            await server.serve(large, VIDEO_ONLY)
+            await asking
+            await client.ask(client.talk.setup(TCP.format(0, 1)))
+            [connection] = server.service._connections
+            assert isinstance(connection, RtspDialogue)
+            client.writer.write(b"".join(client.talk.request(name) for name in ("PLAY", "PAUSE", "PLAY")))
+            while not connection._is_full:  # noqa: ASYNC110 -- nothing else tells
+                await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            assert connection._core.has_held  # PAUSE waits for the client
+            held = server.relays.bursts.size_bytes
+            assert held > len(BLOCK)
+            while connection._core.has_held:
+                assert server.relays.bursts.size_bytes <= held
+                await client.read()
+            await client.close()
+
+    run(work())
+
+
 def test_a_player_over_websocket(run: Run) -> None:
     async def work() -> None:
         async with edge() as server, aiohttp.ClientSession() as session:
@@ -387,6 +434,21 @@ def test_tracks_that_changed_before_play_are_not_found_until_described_anew(run:
             assert len(parse_session((await client.describe()).body).media) == 1
             assert (await client.play(TCP.format(0, 1))).status == 200
             assert (await client.packets(0, 1))[0].payload[-1] == 5
+            await client.close()
+
+    run(work())
+
+
+def test_a_stream_that_has_changed_is_described_anew_to_who_asks_again(run: Run) -> None:
+    async def work() -> None:
+        async with edge() as server:
+            client = await server.dial()
+            assert len(parse_session((await server.describe_to(client)).body).media) == 2
+            server.send([picture(5)], VIDEO_ONLY)
+            assert len(parse_session((await client.describe()).body).media) == 1
+            assert (await client.play(TCP.format(0, 1))).status == 200
+            assert (await client.packets(0, 1))[0].payload[-1] == 5
+            assert len(server.sessions) == 1
             await client.close()
 
     run(work())

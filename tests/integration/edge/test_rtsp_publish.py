@@ -154,6 +154,30 @@ def test_the_last_media_of_who_left_are_taken_though_a_report_to_him_fails_first
     run(work())
 
 
+def test_a_connection_whose_last_words_fail_has_gone_all_the_same(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def work() -> None:
+        async with edge() as server:
+            client = await server.dial()
+            await client.record()
+            [connection] = server.service._connections
+            assert isinstance(connection, RtspDialogue)
+
+            def fail(_: RtspDialogue, data: bytes) -> None:
+                raise IndexError(len(data))
+
+            monkeypatch.setattr(RtspDialogue, "feed", fail)
+            say_and_leave(client.writer, frame(0))
+            for _ in range(2):  # the first is answered with a reset, the second ends the connection
+                connection.write(b"$\x01\0\0")
+            while len(server.plain.admission):  # noqa: ASYNC110 -- nothing else tells
+                await asyncio.sleep(0.005)
+            assert (len(server.service._connections), len(server.sessions)) == (0, 0)
+            with suppress(ConnectionError):
+                await client.close()
+
+    run(work())
+
+
 @pytest.mark.parametrize("udp", [pytest.param(UDP_RANGE, id="range"), pytest.param(UDP_SHARED, id="shared")])
 def test_media_come_by_udp(run: Run, udp: UdpSettings) -> None:
     async def work() -> None:

@@ -2,76 +2,24 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import errno
 import socket
-from collections.abc import Iterator
 from typing import cast
 
 import pytest
 from support.loops import Run as Runner
+from support.udp_clients import Inbox, client
 
 from lalmesh.protocol.rtp import Run, join_runs
 from services.edge import rtp_ports, udp_sockets
-from services.edge.rtp_pairs import Numbered
 from services.edge.rtp_ports import RtpPorts, UdpSettings
-from services.edge.udp_sockets import Address, Route, UdpCounters, UdpSender
+from services.edge.udp_sockets import Address, Route, Routes, UdpCounters, UdpSender
 
 HOST, OTHER_HOST = "127.0.0.1", "127.0.0.2"
-LIMIT_S = 30.0
 RANGE = UdpSettings(first_port=20_400, last_port=20_599)
 ONE_PAIR = UdpSettings(first_port=20_600, last_port=20_601)
 SHARED = UdpSettings(shared_port=0)
 BOTH = [pytest.param(RANGE, id="range"), pytest.param(SHARED, id="shared")]
-
-
-class Client:
-    """Two sockets of a client."""
-
-    def __init__(self, host: str = HOST) -> None:
-        self.rtp, self.rtcp = udp_sockets.bind_pair(host, 0)
-        for sock in (self.rtp, self.rtcp):
-            sock.setblocking(True)
-            sock.settimeout(LIMIT_S)
-
-    @property
-    def ports(self) -> tuple[int, int]:
-        return self.rtp.getsockname()[1], self.rtcp.getsockname()[1]
-
-    def close(self) -> None:
-        self.rtp.close()
-        self.rtcp.close()
-
-
-@contextlib.contextmanager
-def client(host: str = HOST) -> Iterator[Client]:
-    made = Client(host)
-    try:
-        yield made
-    finally:
-        made.close()
-
-
-class Inbox:
-    """What a pair received."""
-
-    def __init__(self) -> None:
-        self.got: list[tuple[bool, bytes]] = []
-        self.calls: list[list[Numbered]] = []
-        self._came = asyncio.Event()
-
-    def take(self, is_rtcp: bool, numbered: list[Numbered]) -> None:
-        self.calls.append(numbered)
-        self.got += [(is_rtcp, datagram) for _, datagram in numbered]
-        self._came.set()
-
-    async def wait(self, count: int) -> list[tuple[bool, bytes]]:
-        async with asyncio.timeout(LIMIT_S):
-            while len(self.got) < count:
-                self._came.clear()
-                await self._came.wait()
-        return sorted(self.got)
 
 
 @pytest.mark.parametrize("settings", BOTH)
@@ -84,7 +32,7 @@ def test_both_ways(run: Runner, settings: UdpSettings) -> None:
             other.rtp.sendto(b"media", (HOST, pair.ports[0]))
             other.rtcp.sendto(b"report", (HOST, pair.ports[1]))
             assert await inbox.wait(2) == [(False, b"media"), (True, b"report")]
-            ports.sender.send(join_runs((b"a" * 100, b"b" * 100, b"c" * 50)), (pair.route,))
+            ports.sender.send(join_runs((b"a" * 100, b"b" * 100, b"c" * 50)), Routes([pair.route]))
             pair.send_rtcp(b"ours")
             assert [other.rtp.recv(2000) for _ in range(3)] == [b"a" * 100, b"b" * 100, b"c" * 50]
             assert other.rtcp.recv(2000) == b"ours"
@@ -135,7 +83,7 @@ def test_a_client_behind_nat_is_answered_where_it_is_heard(run: Runner) -> None:
             pair = ports.open(HOST, HOST, named.ports, 0, inbox.take)
             real.rtp.sendto(b"hole", (HOST, pair.ports[0]))
             await inbox.wait(1)
-            ports.sender.send(join_runs((b"media",)), (pair.route,))
+            ports.sender.send(join_runs((b"media",)), Routes([pair.route]))
             assert real.rtp.recv(100) == b"media"
             pair.close()
 
@@ -152,7 +100,7 @@ def test_a_neighbour_does_not_take_the_media_of_a_client_that_was_heard(run: Run
                 neighbour.rtp.sendto(b"mine now", (HOST, pair.ports[0]))
                 assert await inbox.wait(count) == [(False, b"hole")] * count
                 assert ports.counters.strangers == count
-                ports.sender.send(join_runs((b"media",)), (pair.route,))
+                ports.sender.send(join_runs((b"media",)), Routes([pair.route]))
                 assert heard.rtp.recv(100) == b"media"
             pair.close()
 
@@ -256,17 +204,19 @@ def test_a_run_is_one_system_call_where_the_kernel_cuts_it() -> None:
     with client() as one, client() as two:
         counters = UdpCounters()
         sender = UdpSender(counters)
-        sender.send((Run(b"x" * 1000 + b"y" * 10, 500),), (Route(one.rtp, (HOST, two.ports[0])),))
+        sender.send((Run(b"x" * 1000 + b"y" * 10, 500),), Routes([Route(one.rtp, (HOST, two.ports[0]))]))
         assert [len(two.rtp.recv(2000)) for _ in range(3)] == [500, 500, 10]
-        assert counters.calls == (1 if sender.offload else 4)
+        assert counters.sends == (1 if sender.offload else 4)
 
 
 def test_without_offload_packets_go_one_by_one() -> None:
     with client() as one, client() as two:
         counters = UdpCounters()
-        UdpSender(counters, offload=False).send((Run(b"x" * 1000 + b"y" * 10, 500),), (Route(one.rtp, (HOST, two.ports[0])),))
+        UdpSender(counters, offload=False).send(
+            (Run(b"x" * 1000 + b"y" * 10, 500),), Routes([Route(one.rtp, (HOST, two.ports[0]))])
+        )
         assert [len(two.rtp.recv(2000)) for _ in range(3)] == [500, 500, 10]
-        assert counters.calls == 3
+        assert counters.sends == 3
 
 
 def test_each_client_gets_all_that_can_be_sent_to_it() -> None:
@@ -275,7 +225,7 @@ def test_each_client_gets_all_that_can_be_sent_to_it() -> None:
         closed = Route(socket.socket(socket.AF_INET, socket.SOCK_DGRAM), (HOST, two.ports[0]))
         closed.sock.close()
         routes = (closed, Route(one.rtp, (HOST, two.ports[0])), closed, Route(one.rtp, (HOST, one.ports[0])))
-        UdpSender(counters).send((Run(b"x" * 1000, 500), Run(b"y", 1)), routes)
+        UdpSender(counters).send((Run(b"x" * 1000, 500), Run(b"y", 1)), Routes(routes))
         for who in (one, two):
             assert [len(who.rtp.recv(2000)) for _ in range(3)] == [500, 500, 1]
         assert counters.unsent == 6
@@ -285,7 +235,7 @@ def test_what_the_kernel_refuses_once_is_not_asked_again(monkeypatch: pytest.Mon
     monkeypatch.setattr(udp_sockets, "_UDP_SEGMENT", 0x7FFF)  # no such message: EINVAL, each run on its own
     with client() as one, client() as two:
         sender = UdpSender(UdpCounters())
-        sender.send((Run(b"x" * 1000, 500),), (Route(one.rtp, (HOST, two.ports[0])),))
+        sender.send((Run(b"x" * 1000, 500),), Routes([Route(one.rtp, (HOST, two.ports[0]))]))
         assert [len(two.rtp.recv(2000)) for _ in range(2)] == [500, 500]
 
 
@@ -305,7 +255,7 @@ class Unoffloaded:
 
 def test_a_way_without_offload_costs_the_others_nothing() -> None:
     sender, way = UdpSender(UdpCounters()), Unoffloaded()
-    sender.send((Run(b"x" * 1000, 500),), (Route(cast(socket.socket, way), (HOST, 9)),))
+    sender.send((Run(b"x" * 1000, 500),), Routes([Route(cast(socket.socket, way), (HOST, 9))]))
     assert way.sent == [b"x" * 500] * 2
     assert sender.offload
 
@@ -313,5 +263,5 @@ def test_a_way_without_offload_costs_the_others_nothing() -> None:
 def test_what_cannot_be_sent_is_counted() -> None:
     with client() as one:
         counters = UdpCounters()
-        UdpSender(counters).send((Run(b"x" * 1000, 500), Run(b"y", 1)), (Route(one.rtp, ("192.0.2.1", 9)),))
+        UdpSender(counters).send((Run(b"x" * 1000, 500), Run(b"y", 1)), Routes([Route(one.rtp, ("192.0.2.1", 9))]))
         assert counters.unsent in (0, 3)  # bound to loopback: no way there, or a kernel that says nothing

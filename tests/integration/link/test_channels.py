@@ -20,11 +20,15 @@ DEADLINE_S = 30.0
 FAR_S = 0.15  #: halfway round the world
 
 
+TAKEN = ("taken", "yes")  #: metadata of a call that is not refused
+
+
 async def echo(request: media_pb2.UnitName, _context: Any) -> media_pb2.UnitName:
     return request
 
 
-async def echo_each(requests: AsyncIterator[media_pb2.UnitName], _context: Any) -> AsyncIterator[media_pb2.UnitName]:
+async def echo_each(requests: AsyncIterator[media_pb2.UnitName], context: Any) -> AsyncIterator[media_pb2.UnitName]:
+    await context.send_initial_metadata((TAKEN,))
     async for request in requests:
         yield request
 
@@ -107,22 +111,28 @@ async def ask_for_many(channel: grpc.aio.Channel) -> list[int]:
 
 
 async def ask_each(channel: grpc.aio.Channel) -> list[int]:
-    """A call that streams both ways, each message after the answer to the one before; gives what came back."""
+    """A call that streams both ways, each message after the answer to the one before; gives what came back.
+
+    Nothing is sent before the call is taken: a refusal that comes just as something is sent is an internal error to gRPC.
+    """
     answered = asyncio.Event()
 
     async def requests() -> AsyncIterator[media_pb2.UnitName]:
+        if TAKEN not in tuple(await call.initial_metadata()):
+            await asyncio.Event().wait()  # the call has ended
         for seq in (1, 2, 3):
             answered.clear()
             yield media_pb2.UnitName(seq=seq)
             await answered.wait()
 
-    call = channel.stream_stream(
+    method = channel.stream_stream(
         f"/{SERVICE}/Each",
         request_serializer=WRITE,
         response_deserializer=READ,
     )
+    call = method(requests(), timeout=DEADLINE_S)
     answers = []
-    async for answer in call(requests(), timeout=DEADLINE_S):
+    async for answer in call:
         answers.append(int(answer.seq))
         answered.set()
     return answers

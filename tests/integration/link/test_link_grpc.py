@@ -27,15 +27,16 @@ from support.members import eventually
 from support.ports import LOOPBACK, free_ports
 
 from lalmesh.rpc.lalmesh.v1 import origin_pb2
-from lalmesh.runtime.channels import Channels
+from lalmesh.runtime.channels import OPTIONS, Channels
 from lalmesh.runtime.link import CloseReason, LinkLimits, LinkPool, LinkServicer, PublicationRequest
 from lalmesh.runtime.link import _listener as listener_module
-from lalmesh.runtime.link._dialler import METHOD
+from lalmesh.runtime.link._dialler import METHOD, GrpcLink
 from lalmesh.runtime.link._listener import SERVICE
 from lalmesh.runtime.ownership import NodeAddress, UnitName
 from lalmesh.runtime.ring import RingLimits
 
-CHANNELS = Channels((b"k" * 32,))
+KEYS = (b"k" * 32,)
+CHANNELS = Channels(KEYS)
 LIMITS = LinkLimits()
 SILENT = LinkLimits(dead_s=1.0, heartbeat_s=0.1)  #: less or twice as much silence is told from it on a busy machine too
 LINK_LOST = CloseReason.LINK_LOST
@@ -156,7 +157,18 @@ async def test_a_publisher_that_closes_is_sent_to_its_last_unit() -> None:
         publisher.outlet.close(CloseReason.DONE)
         await eventually(lambda: len(reader.seqs) == 500)
         await eventually(lambda: pair.origin.group().ended == [CloseReason.DONE])
-        assert publisher.closed is None
+        await eventually(lambda: publisher.closed == (CloseReason.DONE, ""))  # the origin has all
+
+
+async def test_a_publisher_whose_last_units_may_not_have_come_hears_of_that() -> None:
+    async with linked() as pair:
+        publisher = pair.publisher()
+        await eventually(lambda: publisher.opened is not None)
+        for link in list(pair.servicer._links):
+            link.session.shut()
+        publisher.feed(3)
+        publisher.outlet.close(CloseReason.DONE)
+        await eventually(lambda: publisher.closed == (LINK_LOST, "the origin ended the link"))
 
 
 async def test_an_origin_that_ends_a_stream_gives_its_readers_all_of_it_first() -> None:
@@ -381,9 +393,11 @@ class RawDialler:
 
 
 @contextlib.asynccontextmanager
-async def raw(limits: LinkLimits, origin: FakeOrigin) -> AsyncIterator[tuple[RawDialler, LinkServicer]]:
+async def raw(
+    limits: LinkLimits, origin: FakeOrigin, channels: Channels = CHANNELS
+) -> AsyncIterator[tuple[RawDialler, LinkServicer]]:
     servicer = LinkServicer(origin, limits)
-    async with served(servicer.handlers()) as address, CHANNELS.dial(address) as channel:
+    async with served(servicer.handlers()) as address, channels.dial(address) as channel:
         yield RawDialler(channel), servicer
 
 
@@ -411,10 +425,12 @@ async def test_a_dialler_that_falls_silent_is_given_up_on_time(backlog: int) -> 
         assert servicer.sessions == []
 
 
-async def test_a_slow_receiver_costs_the_ring_and_no_more_and_hears_of_the_hole() -> None:
+async def test_a_slow_receiver_costs_the_ring_and_no_more_and_hears_of_the_hole(monkeypatch: pytest.MonkeyPatch) -> None:
+    # without the probe HTTP/2's window stays as it began; with it a slow moment of the machine widens it by megabytes
+    monkeypatch.setattr("lalmesh.runtime.channels.OPTIONS", (*OPTIONS, ("grpc.http2.bdp_probe", 0)))
     origin = FakeOrigin(RingLimits(max_units=30))
     limits = LinkLimits(dead_s=30)
-    async with raw(limits, origin) as (dialler, servicer):
+    async with raw(limits, origin, Channels(KEYS)) as (dialler, servicer):
         await dialler.send(HELLO, subscribe(1))
         await eventually(lambda: bool(origin.group().subscriptions))
         (session,) = servicer.sessions
@@ -424,7 +440,7 @@ async def test_a_slow_receiver_costs_the_ring_and_no_more_and_hears_of_the_hole(
             origin.group().append(run(seq, 1, size=200_000))
             await asyncio.sleep(0)
         await asyncio.sleep(0.1)
-        assert session.counters.payload_bytes_sent < 10_000_000  # of 80 MB: what the connection itself takes in
+        assert session.counters.payload_bytes_sent < 1_000_000  # of 80 MB: what the connection itself takes in
         assert origin.group().ring.payload_bytes <= 30 * 200_000
         last, passed_over = -1, 0
         while last < 399:
@@ -505,15 +521,41 @@ async def test_what_only_a_newer_origin_knows_is_passed_over() -> None:
         assert reader.closed == (CloseReason.STREAM_ENDED, "")
 
 
-async def test_a_close_reason_of_a_newer_version_counts_as_done() -> None:
-    async def newer(requests: Any, context: Any) -> None:
+async def closes_for_a_new_reason(requests: Any, context: Any) -> None:
+    """An origin of a later version, which closes what is opened first for a reason that is not known here."""
+    async for _ in requests:
+        item = origin_pb2.LinkItem(handle=1)
+        item.closed.reason = 99  # type: ignore[assignment]
+        await context.write(origin_pb2.LinkBatch(items=[item]))
+        await asyncio.Event().wait()
+
+
+async def test_a_close_reason_of_a_newer_version_does_not_say_that_an_origin_has_all_of_a_publication() -> None:
+    async with served(method(closes_for_a_new_reason)) as address, dialled(address) as pool:
+        publisher = FakePublisher(pool.link(address))
+        await eventually(lambda: publisher.closed == (CloseReason.LIMIT, ""))
+
+
+async def test_an_origin_of_an_earlier_version_need_not_say_that_it_has_all() -> None:
+    async def older(requests: Any, context: Any) -> None:
         async for _ in requests:
-            item = origin_pb2.LinkItem(handle=1)
-            item.closed.reason = 99  # type: ignore[assignment]
-            await context.write(origin_pb2.LinkBatch(items=[item]))
+            opened = origin_pb2.LinkItem(handle=1)
+            opened.publication_opened.place.revision = 1
+            await context.write(origin_pb2.LinkBatch(items=[opened]))
             await asyncio.Event().wait()
 
-    async with served(method(newer)) as address, dialled(address) as pool:
+    async with served(method(older)) as address, dialled(address) as pool:
+        link = pool.link(address)
+        assert isinstance(link, GrpcLink)
+        publisher = FakePublisher(link)
+        await eventually(lambda: publisher.opened is not None)
+        publisher.outlet.close(CloseReason.DONE)
+        await eventually(lambda: publisher.closed == (CloseReason.DONE, ""))
+        assert link._publications == {}
+
+
+async def test_a_close_reason_of_a_newer_version_counts_as_done() -> None:
+    async with served(method(closes_for_a_new_reason)) as address, dialled(address) as pool:
         reader = FakeReader(pool.link(address))
         await eventually(lambda: reader.closed is not None)
         assert reader.closed == (CloseReason.DONE, "")
@@ -528,6 +570,6 @@ async def test_requests_travel_whole() -> None:
         publication = asked[PublicationRequest]
         assert isinstance(publication, PublicationRequest)
         assert publication.grant.stream == stream(3)
-        assert (publication.take_over_as_heir, publisher.closed) == (False, None)
+        assert (publication.take_over_as_heir, publication.replay_s, publisher.closed) == (False, 1.5, None)
         assert pair.origin.requests[1].stream == stream(4)  # type: ignore[union-attr]
         assert pair.origin.requests[1].after == UnitName(PUBLICATION, 9)  # type: ignore[union-attr]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import sys
+from collections.abc import Iterator
 
 import pytest
 from support.edge_fakes import VIDEO
@@ -143,8 +144,11 @@ def test_odd_units_do_no_harm(payload: bytes) -> None:
 
 
 @pytest.fixture
-def without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+def without_the_extra(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setitem(sys.modules, "av", None)
+    can_transcode.cache_clear()  # it is found out once
+    yield
+    can_transcode.cache_clear()
 
 
 @pytest.mark.usefixtures("without_the_extra")

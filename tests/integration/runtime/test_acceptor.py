@@ -224,6 +224,71 @@ def test_who_comes_too_often_is_sent_away_before_tls(run: Run, certificate: Path
     run(check())
 
 
+def test_handshakes_of_one_address_keep_nobody_else_out(run: Run, certificate: Path) -> None:
+    async def check() -> None:
+        limits = ListenerLimits(connections=20, connections_per_address=2)
+        async with Site(limits, tls=served_with(certificate), takes_headers=False) as site:
+            ask = asyncio.get_running_loop().run_in_executor
+            held = [await site.connect("127.0.0.9") for _ in range(20)]
+            await eventually(lambda: site.refused("address limit") == 18.0)
+            assert await ask(None, ask_in_tls, site.port, b"", trusting(certificate)) == b"secret"
+            assert site.refused("limit") == 0.0
+            for _, writer in held:
+                writer.close()
+            await eventually(lambda: site.refused("handshake") == 2.0)  # of those that had begun: there is room for others of it
+            reader, _ = await site.connect("127.0.0.9")
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(reader.read(), 0.1)
+
+    run(check())
+
+
+def test_who_has_all_connections_that_an_address_may_have_gets_no_handshake(run: Run, certificate: Path) -> None:
+    async def check() -> None:
+        limits = ListenerLimits(connections_per_address=1)
+        async with Site(limits, tls=served_with(certificate), takes_headers=False) as site:
+            _, writer = await asyncio.open_connection(HOST, site.port, ssl=trusting(certificate))
+            site.writers.append(writer)
+            await eventually(lambda: len(site.admission) == 1)
+            reader, _ = await site.connect()
+            assert (await reader.read(), site.refused("address limit"), len(site.clients)) == (b"", 1.0, 1)
+
+    run(check())
+
+
+def test_who_is_on_the_blacklist_gets_no_handshake(run: Run, certificate: Path) -> None:
+    async def check() -> None:
+        async with Site(tls=served_with(certificate), takes_headers=False) as site:
+            site.admission.blocks = lambda address: address == "127.0.0.9"
+            reader, _ = await site.connect("127.0.0.9")
+            assert (await reader.read(), site.refused("blacklist"), site.clients) == (b"", 1.0, [])
+            with pytest.raises((ConnectionError, ssl.SSLError)):
+                await asyncio.open_connection(HOST, site.port, ssl=trusting(certificate), local_addr=("127.0.0.9", 0))
+            ask = asyncio.get_running_loop().run_in_executor
+            assert await ask(None, ask_in_tls, site.port, b"", trusting(certificate)) == b"secret"
+
+    run(check())
+
+
+def test_behind_a_balancer_it_is_the_client_whose_handshakes_count(run: Run, certificate: Path) -> None:
+    async def check() -> None:
+        limits = ListenerLimits(proxies=TrustedProxies([HOST]), connections_per_address=1)
+        async with Site(limits, tls=served_with(certificate)) as site:
+            site.admission.blocks = lambda address: address == "203.0.113.66"
+            ended = []
+            for address in ("203.0.113.7", "203.0.113.8", "203.0.113.7", "203.0.113.66", "", ""):  # the last are of itself
+                reader, writer = await site.connect()
+                writer.write(line(address, 1) if address else raw(LOCAL, 0, b""))
+                ended.append(asyncio.ensure_future(reader.read()))
+            await eventually(lambda: (site.refused("address limit"), site.refused("blacklist")) == (1.0, 1.0))
+            _, waiting = await asyncio.wait(ended, timeout=0.1)
+            assert [each in waiting for each in ended] == [True, True, False, False, True, True]
+            site.acceptor.close()
+            await asyncio.gather(*waiting, return_exceptions=True)
+
+    run(check())
+
+
 def test_who_comes_too_often_without_tls_is_told_so_by_the_address_of_the_client(run: Run) -> None:
     async def check() -> None:
         async with Site(ListenerLimits(proxies=TrustedProxies([HOST]), handshakes_per_s=0.2)) as site:

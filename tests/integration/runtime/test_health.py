@@ -9,12 +9,13 @@ from collections.abc import AsyncIterator
 
 import aiohttp
 import pytest
-from prometheus_client import CollectorRegistry, Counter
+from prometheus_client import CollectorRegistry, Counter, generate_latest
 
 from lalmesh.runtime import health
-from lalmesh.runtime.health import HealthServer
+from lalmesh.runtime.health import TURN, HealthServer
 from lalmesh.runtime.listener import ListenerLimits
 from lalmesh.runtime.profile_http import ProfileHttp
+from lalmesh.runtime.scrapes import ANSWERS
 
 HOST = "127.0.0.1"
 TOKEN = "let-me-see-your-stacks"
@@ -27,7 +28,8 @@ class Site:
     def __init__(self) -> None:
         self.unready = ""
         registry = CollectorRegistry()
-        Counter("seen", "Things seen.", registry=registry).inc(3)
+        self.seen = Counter("seen", "Things seen.", registry=registry)
+        self.seen.inc(3)
         self.server = HealthServer(registry, lambda: self.unready, ProfileHttp(TOKEN, "here"))
 
     async def get(self, path: str, token: str = "") -> tuple[int, str]:
@@ -110,3 +112,42 @@ async def test_who_says_nothing_is_not_waited_for(monkeypatch: pytest.MonkeyPatc
             assert await reader.read() == b""
         writer.close()
         await server.stop()
+
+
+@pytest.mark.parametrize(("path", "room"), [("/healthz", TURN), ("/readyz", TURN), ("/metrics", ANSWERS)])
+async def test_who_asks_without_end_keeps_the_loop_from_nothing_else_and_is_answered(site: Site, path: str, room: int) -> None:
+    count, rounds, answers = 100, 0, 0
+
+    async def go_round() -> None:
+        nonlocal rounds
+        while True:
+            await asyncio.sleep(0)
+            rounds += 1
+
+    reader, writer = await asyncio.open_connection(HOST, site.server.port)
+    going = asyncio.create_task(go_round())
+    writer.write(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode() * count)
+    while answers < count:
+        answers += (await reader.readline()).startswith(b"HTTP/1.1 200")
+    going.cancel()
+    writer.close()
+    assert rounds >= count // room
+
+
+async def test_metrics_that_many_ask_for_are_made_once_and_show_what_was_before(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts = 0
+
+    def count(registry: CollectorRegistry) -> bytes:
+        nonlocal texts
+        texts += 1
+        return generate_latest(registry)
+
+    monkeypatch.setattr(health, "generate_latest", count)
+    answers = await asyncio.gather(*(site.get("/metrics") for _ in range(50)))
+    assert all("seen_total 3.0" in text for _, text in answers)
+    assert texts < 50
+    for seen in range(4, 8):
+        site.seen.inc()
+        assert f"seen_total {seen}.0" in (await site.get("/metrics"))[1]

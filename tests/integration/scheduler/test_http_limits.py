@@ -14,8 +14,11 @@ from pydantic import BaseModel
 from support.members import eventually
 
 from lalmesh.runtime.listener import ListenerLimits
+from lalmesh.runtime.scrapes import ANSWERS
 from services.scheduler import SchedulerApp
 from services.scheduler.api import Answer, ApiRole, ApiSettings, ApiToken, Asked, Operation, _turnstile, hash_token
+from services.scheduler.api._router import PROBES
+from services.scheduler.api._turnstile import TURN
 from services.scheduler.registry import MemoryRegistry
 
 LIMIT_S = 30.0
@@ -102,3 +105,54 @@ async def test_beyond_so_many_requests_it_says_when_to_come_again_and_is_healthy
 async def _status(client: aiohttp.ClientSession, url: str, bearer: str = "") -> int:
     async with client.get(url, headers={"Authorization": f"Bearer {bearer}"} if bearer else {}) as answer:
         return answer.status
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "room", "count"),
+    [
+        ("/healthz", 200, PROBES, 300),
+        ("/metrics", 200, ANSWERS, 50),
+        ("/nothing", 404, TURN, 300),
+        ("/console/nothing", 404, TURN, 300),
+    ],
+)
+async def test_who_sends_many_requests_without_waiting_for_answers_keeps_the_loop_from_nothing_else(
+    path: str, status: int, room: int, count: int
+) -> None:
+    """As many as come in one read would be answered in one go."""
+    rounds, answers = 0, 0
+
+    async def go_round() -> None:
+        nonlocal rounds
+        while True:
+            await asyncio.sleep(0)
+            rounds += 1
+
+    app = SchedulerApp(MemoryRegistry(time.monotonic), [b"key"], http_port=0)
+    async with asyncio.timeout(LIMIT_S):
+        await app.start()
+        reader, writer = await asyncio.open_connection("127.0.0.1", app.http_port)
+        going = asyncio.create_task(go_round())
+        writer.write(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode() * count)
+        while answers < count:
+            answers += f"HTTP/1.1 {status}".encode() in await reader.readline()  # behind a body, perhaps
+        going.cancel()
+        writer.close()
+        await app.stop()
+    assert rounds >= count // room
+
+
+async def test_documents_and_preflights_have_their_turn_and_are_refused_beyond_the_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    app = SchedulerApp(MemoryRegistry(time.monotonic), [b"key"], http_port=0)
+    async with asyncio.timeout(LIMIT_S), aiohttp.ClientSession() as client:
+        await app.start()
+        url = f"http://127.0.0.1:{app.http_port}"
+        assert [await _status(client, f"{url}/{path}") for path in ("openapi.json", "docs", "nothing")] == [200, 200, 404]
+        async with client.options(f"{url}/v1/nodes") as answer:
+            assert answer.status == 204
+        monkeypatch.setattr(_turnstile, "MAX_UNDER_WAY", 0)
+        assert [await _status(client, f"{url}/{path}") for path in ("openapi.json", "docs", "nothing")] == [503] * 3
+        async with client.options(f"{url}/v1/nodes") as answer:
+            assert (answer.status, answer.headers["Retry-After"]) == (503, "1")
+        assert await _status(client, f"{url}/healthz") == 200
+        await app.stop()

@@ -170,6 +170,28 @@ async def test_another_client_is_asked_for_with_a_token_only(guarded: Web) -> No
 
 
 @pytest.mark.parametrize(
+    "path", ["/v1/route/play?stream=live/cam&protocol=http-flv", "/v1/route/publish?stream=live/a&protocol=rtmp"]
+)
+async def test_anybody_who_asks_and_never_comes_fills_no_edge_and_a_balancer_does(guarded: Web, path: str) -> None:
+    balancer, query = {"Authorization": f"Bearer {TOKEN}"}, "stream=live/cam&protocol=rtmp"
+    async with guarded.edge("e", room=100):
+        for _ in range(60):
+            assert (await guarded.get(path)).status == 200
+            assert (await guarded.get("/play/live/cam.flv")).status == 302
+            await guarded.route(f"{query}&client=192.0.2.7", **balancer)  # for whom there is no more room than for others
+        answers = [(await guarded.get(path, **balancer)).status for _ in range(110)]
+        assert 200 in answers[60:90]
+        assert answers[-1] == 503
+
+
+async def test_whoever_asks_for_hls_takes_no_room_of_sessions(web: Web) -> None:
+    async with web.edge("e", room=2):
+        for _ in range(10):
+            assert (await web.get("/play/live/cam.m3u8")).status == 302
+            assert (await web.route("stream=live/cam&protocol=ll-hls"))["used"] == 0.0
+
+
+@pytest.mark.parametrize(
     "query",
     [
         "stream=live/cam",

@@ -116,3 +116,43 @@ async def test_a_server_that_lost_the_list_is_given_it_back_and_one_that_is_away
         assert await other.load() == {ONE.network: ONE}
         await store.close()
         await other.close()
+
+
+@needs_redis
+async def test_a_list_that_was_lost_is_given_back_though_somebody_has_begun_a_new_one(tmp_path: Path) -> None:
+    with RedisServer(tmp_path) as server:
+        first, second, new = (RedisBlacklist(RedisSettings(host=LOOPBACK, port=server.port)) for _ in range(3))
+        await first.put([ONE, TWO])
+        for store in (first, second):
+            assert await store.load() == {ONE.network: ONE, TWO.network: TWO}
+        server.kill()
+        server.start()
+        again = Listed(network=TWO.network, created_us=6, reason="again")
+        await new.put([THREE])
+        await new.put([again])  # as many changes as there were before, and more
+        assert await new.load() == {THREE.network: THREE, TWO.network: again}
+        whole = {ONE.network: ONE, TWO.network: again, THREE.network: THREE}
+        assert [await store.load() for store in (first, second, new)] == [whole] * 3
+        assert await first.remove(ONE.network)
+        assert [await store.load() for store in (second, first, new)] == [{TWO.network: again, THREE.network: THREE}] * 3
+        assert [await store.load() for store in (second, first, new)] == [None] * 3
+        for store in (first, second, new):
+            await store.close()
+
+
+@needs_redis
+async def test_a_list_that_was_lost_and_has_no_room_any_more_leaves_the_new_one_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_redis, "MAX_BLACKLIST", 2)
+    with RedisServer(tmp_path) as server:
+        first, new = (RedisBlacklist(RedisSettings(host=LOOPBACK, port=server.port)) for _ in range(2))
+        await first.put([ONE, TWO])
+        await first.load()
+        server.kill()
+        server.start()
+        await new.put([THREE])
+        assert await first.load() == {THREE.network: THREE}
+        assert await first.load() is None
+        for store in (first, new):
+            await store.close()

@@ -191,15 +191,17 @@ async def test_sessions_are_found_by_what_is_said_of_them(directory: SessionDire
     await directory.touch("e2", [replace(player, id="q", stream=DOG), replace(WHOLE, id="pull", role=SessionRole.RELAY_PULL)])
     await directory.touch("h1", seen(CAM, "h"))
     wanted = {
-        ("w", "p"): SessionFilter(node="e1"),
+        ("w", "p"): SessionFilter(nodes=frozenset({"e1"})),
         ("p", "q"): SessionFilter(protocol="http-flv"),
         ("p",): SessionFilter(protocol="http-flv", stream=CAM),
         ("w",): SessionFilter(role=SessionRole.PUBLISHER),
-        ("pull",): SessionFilter(role=SessionRole.RELAY_PULL, node="e2"),
+        ("pull",): SessionFilter(role=SessionRole.RELAY_PULL, nodes=frozenset({"e2"})),
         ("pull", "w"): SessionFilter(address="10.0.0.7"),
         ("h", "p", "q"): SessionFilter(role=SessionRole.PLAYER),
-        ("q",): SessionFilter(role=SessionRole.PLAYER, node="e2"),
-        (): SessionFilter(node="e"),
+        ("q",): SessionFilter(role=SessionRole.PLAYER, nodes=frozenset({"e2"})),
+        (): SessionFilter(nodes=frozenset({"e"})),
+        ("h", "q", "pull"): SessionFilter(nodes=frozenset({"e2", "h1"})),
+        ("h", "q"): SessionFilter(nodes=frozenset({"e2", "h1"}), role=SessionRole.PLAYER),
     }
     for ids, each in wanted.items():
         found = [session.id for session in (await directory.page(each)).sessions]
@@ -211,18 +213,18 @@ async def test_sessions_are_found_by_what_is_said_of_them(directory: SessionDire
 async def test_a_session_that_goes_to_another_node_is_found_there(directory: SessionDirectory) -> None:
     await directory.touch("h1", seen(CAM, "a"))
     await directory.touch("h2", seen(CAM, "a"))
-    assert (await directory.page(SessionFilter(node="h1"))).sessions == ()
-    assert len((await directory.page(SessionFilter(node="h2"))).sessions) == 1
+    assert (await directory.page(SessionFilter(nodes=frozenset({"h1"})))).sessions == ()
+    assert len((await directory.page(SessionFilter(nodes=frozenset({"h2"})))).sessions) == 1
     await directory.touch("h2", seen(CAM, "a", over=True))
     assert await directory.find("a") == []
-    assert (await directory.page(SessionFilter(node="h2"))).sessions == ()
+    assert (await directory.page(SessionFilter(nodes=frozenset({"h2"})))).sessions == ()
 
 
 async def test_of_many_that_are_not_wanted_the_few_come_page_by_page(directory: SessionDirectory) -> None:
     await directory.touch("h1", seen(CAM, *THOUSANDS))
     rare = [replace(WHOLE, id=f"{number:04}x", role=SessionRole.PLAYER, protocol="hls", peer="10.9.9.9:1") for number in (3, 2400)]
     await directory.touch("h1", [replace(touch, user_agent="rare") for touch in rare])
-    wanted, cursor, found = SessionFilter(role=SessionRole.PLAYER, node="h1", protocol="hls"), "", 0
+    wanted, cursor, found = SessionFilter(role=SessionRole.PLAYER, nodes=frozenset({"h1"}), protocol="hls"), "", 0
     for _ in range(2 * len(THOUSANDS)):
         page = await directory.page(wanted, cursor=cursor, limit=400)
         found, cursor = found + len(page.sessions), page.cursor

@@ -8,13 +8,16 @@ import os
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lalmesh.runtime.storage import StorageOptions, StorageUnavailable, list_all, open_storage
+from lalmesh.runtime.storage import StorageOptions, StorageUnavailable, list_all, list_pages, open_storage
 from lalmesh.runtime.storage import _folder as folder_storage
+from lalmesh.runtime.storage._interface import Walked
+from services.hls.storage import LateStorage
 
 DAY_S = 86_400
 PARTS = st.text("ab.-%", min_size=1, max_size=3).filter(lambda part: part not in (".", ".."))
@@ -108,9 +111,74 @@ async def test_a_listing_is_by_path_whatever_the_names_and_the_pages(
         (folder / path).write_bytes(b"x")
     storage = open_storage(str(folder))
     assert [found.path async for found in list_all(storage, "", limit=limit)] == stored
+    paged, page = list[str](), await storage.list("", limit=limit)
+    while page:
+        paged += [found.path for found in page]
+        page = await storage.list("", after=paged[-1], limit=limit)
+    assert paged == stored
     assert [found.path for found in await storage.list("", after=after)] == [path for path in stored if path > after]
     prefix = after.partition("/")[0]
     assert [found.path for found in await storage.list(prefix)] == [path for path in stored if path.startswith(f"{prefix}/")]
+
+
+async def test_all_pages_together_read_each_folder_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    storage = open_storage(str(tmp_path))
+    for number in range(20):
+        await storage.put(f"record/live/cam{number % 2}/{number:02}.ts", b"x")
+    read, scandir = list[str](), os.scandir
+
+    def note(folder: str) -> Any:
+        read.append(os.path.relpath(folder, tmp_path))
+        return scandir(folder)
+
+    monkeypatch.setattr(os, "scandir", note)
+    pages = [len(page) async for page in list_pages(storage, "record", limit=3)]
+    assert pages == [3, 3, 3, 3, 3, 3, 2]
+    assert read == ["record", "record/live", "record/live/cam0", "record/live/cam1"]
+
+
+async def test_a_storage_that_is_opened_late_is_walked_once_too_and_made_by_no_listing(tmp_path: Path) -> None:
+    storage = LateStorage(str(tmp_path / "media"))
+    assert [page async for page in list_pages(storage, "a")] == []
+    assert not (tmp_path / "media").exists()
+    for number in range(3):
+        await storage.put(f"a/{number}.ts", b"x")
+    assert [len(page) async for page in list_pages(storage, "a", limit=2)] == [2, 1]
+    assert isinstance(storage, Walked)
+
+
+async def test_what_goes_or_comes_while_a_folder_is_walked_ends_no_walk(tmp_path: Path) -> None:
+    storage = open_storage(str(tmp_path))
+    for number in range(6):
+        await storage.put(f"a/{number}.ts", b"x")
+    await storage.put("b/1.ts", b"x")
+    found: list[str] = []
+    async for page in list_pages(storage, "", limit=2):
+        found += [each.path for each in page]
+        await storage.delete(["a/1.ts", "a/3.ts", "b/1.ts"])
+        await storage.put("a/9.ts", b"x")
+    assert found == ["a/0.ts", "a/1.ts", "a/2.ts", "a/4.ts", "a/5.ts"]
+
+
+async def test_a_folder_that_cannot_be_read_is_told_page_by_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    storage = open_storage(str(tmp_path), StorageOptions(deadline_s=0.2))
+    await storage.put("a/1.ts", b"x")
+    await storage.put("b/1.ts", b"x")
+    free, scandir = threading.Event(), os.scandir
+
+    def hang(folder: str) -> Any:
+        if folder.endswith("/b"):
+            free.wait(60)
+        return scandir(folder)
+
+    monkeypatch.setattr(os, "scandir", hang)
+    pages = list_pages(storage, "", limit=1)
+    assert [found.path for found in await anext(pages)] == ["a/1.ts"]
+    with pytest.raises(StorageUnavailable):
+        await anext(pages)
+    free.set()
+    with pytest.raises(StorageUnavailable):
+        await anext(list_pages(storage, "../b"))
 
 
 async def test_a_file_system_that_hangs_holds_up_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

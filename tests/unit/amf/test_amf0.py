@@ -98,6 +98,22 @@ def test_a_thicket_of_references_does_not_grow_past_the_bound() -> None:
             parse_amf0(wire)
 
 
+def test_what_references_repeat_is_no_more_than_there_are_bytes() -> None:
+    pairs = [b"\x0a\0\0\0\x02" + 2 * (b"\x07" + index.to_bytes(2, "big")) for index in range(12)]
+    wire = bytes.fromhex("03 000009") + b"".join(pairs)  # each pair holds twice what the one before it does
+    assert parse_amf0(wire[: 4 + 2 * 11]) == [{}, [{}, {}], [[{}, {}], [{}, {}]]]  # 19 values in 26 bytes
+    with pytest.raises(LimitExceeded, match=f"value count of {len(wire) + 2}, limit {len(wire) + 1}"):
+        parse_amf0(wire)
+
+
+def test_the_least_values_that_there_are_may_be_as_many_as_bytes() -> None:
+    assert parse_amf0(b"\x05" * 100) == [None] * 100
+    with pytest.raises(RemoteProtocolError, match="cut off"):
+        parse_amf0(b"\x0a\0\0\0\x02\x05")
+    with pytest.raises(LimitExceeded, match="value count of 100, limit 99"):
+        parse_amf0(b"\x05" * 100, max_values=99)
+
+
 def test_a_reference_to_nothing_is_refused() -> None:
     with pytest.raises(RemoteProtocolError, match="reference 3"):
         parse_amf0(bytes.fromhex("07 0003"))

@@ -12,7 +12,7 @@ import pytest
 from support.fake_transport import FakeTransport, deliver
 from support.loops import NEEDS_UVLOOP, new_uvloop
 
-from lalmesh.client import ClientOptions, ConnectionFailed, Refused, RefusedNotAuthorized, RefusedNotFound, RtspTransport
+from lalmesh.client import ClientOptions, ConnectionFailed, Refused, RefusedNotAuthorized, RefusedNotFound, RtspTransport, _link
 from lalmesh.client._link import MAX_QUEUED_BYTES, Mode
 from lalmesh.client._rtsp_dial import parse_rtsp_url, redirected, udp_choice
 from lalmesh.client._rtsp_link import RtspLink, UdpChoice
@@ -24,9 +24,11 @@ from lalmesh.protocol.rtsp import (
     AnnounceRequested,
     Described,
     DescribeRequested,
+    Headers,
     PacketReceived,
     PlayRequested,
     RecordRequested,
+    Request,
     RtspClient,
     RtspServer,
     RtspUrl,
@@ -317,6 +319,29 @@ async def test_a_player_that_takes_nothing_stops_the_server() -> None:
     assert ends.wire.reading
     ends.deliver(frame)
     await asyncio.wait_for(waiting, WAIT_S)
+
+
+class Unread(FakeTransport):
+    """One whose peer takes nothing."""
+
+    def get_write_buffer_size(self) -> int:
+        return len(self.written)
+
+
+async def test_a_server_that_asks_without_end_has_to_take_the_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_link, "MAX_UNSENT_BYTES", 1 << 20)
+    ends = Ends("play")
+    ends.agree()
+    ends.wire = Unread()
+    ends.link._transport = ends.wire
+    asked = Request(
+        method="OPTIONS", uri="*", headers=Headers((("CSeq", "9" * 15_000),))
+    ).serialize()  # which the answer says again
+    for _ in range((1 << 20) // 15_000 + 10):
+        ends.deliver(asked)
+    assert ends.wire.closed == "abort"
+    with pytest.raises(ConnectionFailed, match="unsent, limit 1048576"):
+        await ends.link.wait_untaken()
 
 
 async def test_a_stream_that_the_server_closes_is_over() -> None:

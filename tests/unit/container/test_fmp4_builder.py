@@ -1,11 +1,13 @@
 import itertools
+from dataclasses import replace
 from fractions import Fraction
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lalmesh.container.fmp4 import MAX_FRAGMENT_SAMPLES, MAX_SAMPLE_TICKS, FragmentBuilder, Sample
+from lalmesh.container.fmp4 import MAX_FRAGMENT_SAMPLES, MAX_SAMPLE_TICKS, TIME_OFFSET, FragmentBuilder, Sample, fragment
 from lalmesh.errors import LocalProtocolError
 from lalmesh.media import AccessUnit, Codec, Track, TrackSet
 
@@ -91,6 +93,30 @@ def test_what_is_not_carried_is_left_out() -> None:
 def test_a_step_of_the_clock_is_no_duration() -> None:
     builder = add(FragmentBuilder(), unit(1, 0), unit(1, 3000), unit(1, 3000 + MAX_SAMPLE_TICKS + 1), unit(1, 100))
     assert durations(builder.take()) == [3000, 3000, 3000, 3000]
+
+
+def test_what_a_track_has_learned_outlasts_other_metadata() -> None:
+    builder, other = FragmentBuilder(), replace(VIDEO, frame_rate=None, video_metadata=b"colorInfo", version=1)
+    samples = add(builder, unit(1, 0), unit(1, 5000)).take()
+    for tracks in (TrackSet((replace(VIDEO), AUDIO), 2), TrackSet((other, AUDIO), 3)):
+        builder.add(unit(1, samples[-1].unit.dts + 5000), tracks)
+        samples += builder.take()
+    assert durations(samples) == [5000, 5000, 5000, 5000]
+
+
+@pytest.mark.parametrize("change", [{"configuration": b"other"}, {"codec": Codec.H265}])
+def test_another_configuration_has_learned_nothing(change: dict[str, Any]) -> None:
+    builder = add(FragmentBuilder(), unit(1, 0), unit(1, 5000))
+    builder.take()
+    builder.add(unit(1, 10_000), TrackSet((replace(VIDEO, **change),), 2))
+    assert durations(builder.take()) == [3003]
+
+
+def test_units_from_before_the_first_time_that_can_be_said_are_left_out() -> None:
+    builder = FragmentBuilder()
+    assert not builder.add(unit(2, -TIME_OFFSET - 1), TRACKS)
+    assert builder.add(unit(2, -TIME_OFFSET), TRACKS)
+    assert fragment(1, builder.take(), TRACKS)
 
 
 def test_two_units_of_one_time_last_nothing_and_as_before() -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from fractions import Fraction
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -11,6 +13,7 @@ from hypothesis import strategies as st
 
 from lalmesh.codec.aac import AudioSpecificConfig, silent_frame
 from lalmesh.codec.opus import OpusHead
+from lalmesh.codec.silence import MAX_SILENCE_TICKS
 from lalmesh.container.fmp4 import MAX_SAMPLE_TICKS, FragmentBuilder, Sample
 from lalmesh.media import AccessUnit, Codec, Track, TrackSet
 
@@ -25,8 +28,9 @@ def picture(dts: int, cts: int = 0, *, key: bool = False) -> AccessUnit:
     return AccessUnit(1, dts, cts, key, b"picture")
 
 
-def sound(dts: int, payload: bytes = b"sound") -> AccessUnit:
-    return AccessUnit(2, dts, 0, True, payload)
+def sound(dts: int, payload: bytes = b"sound", wall_us: int | None = None) -> AccessUnit:
+    """As it plays, unless it comes at another time."""
+    return AccessUnit(2, dts, 0, True, payload, wall_us=dts * 100 // 9 if wall_us is None else wall_us)
 
 
 def one_by_one(units: Iterable[AccessUnit], tracks: TrackSet = BOTH) -> list[Sample]:
@@ -129,6 +133,50 @@ def test_missing_sound_is_silence_wherever_fragments_end(*, in_one_fragment: boo
 
 def test_a_frame_that_is_a_little_late_has_no_silence_before_it() -> None:
     assert len(one_by_one([sound(0), sound(2 * FRAME), sound(4 * FRAME)])) == 3
+
+
+def silent(samples: Iterable[Sample]) -> int:
+    """How many samples are silence."""
+    return sum(sample.unit.payload == SILENCE for sample in samples)
+
+
+def test_of_silence_there_is_no_more_than_time_passes() -> None:
+    units = [sound(number * 99 * 9000, wall_us=1_000_000) for number in range(1000)]  # 9.9 s apart, all at once
+    samples = one_by_one(units)
+    assert 0 < silent(samples) <= MAX_SILENCE_TICKS // FRAME
+    assert [sample.unit for sample in samples if sample.unit.payload != SILENCE] == units
+
+
+def test_a_new_configuration_brings_no_more_silence() -> None:
+    builder, samples = FragmentBuilder(longest_hole=40 * MAX_SAMPLE_TICKS), list[Sample]()
+    for number in range(100):
+        tracks = TrackSet((VIDEO, replace(AUDIO, configuration=bytes.fromhex("1190" if number % 2 else "1188"))))
+        for dts in (number * 20 * 90_000, number * 20 * 90_000 + 99 * 9000):
+            builder.add(sound(dts, wall_us=1_000_000), tracks)
+            samples += builder.take()
+    assert len(samples) - 200 <= MAX_SILENCE_TICKS // FRAME
+
+
+def test_sound_with_holes_of_seconds_that_comes_as_it_plays_is_silence_between_for_ever() -> None:
+    late_us = (0, 400_000, 200_000, 700_000)  # by which a network and an encoder hold it up
+    units = [
+        sound(dts, wall_us=dts * 100 // 9 + late_us[number % 4])
+        for number in range(300)
+        for dts in (number * 900_000, number * 900_000 + FRAME)  # two frames each 10 s
+    ]
+    samples = one_by_one(units)
+    assert max(after.unit.dts - before.unit.dts for before, after in pairwise(samples)) <= 2 * FRAME
+
+
+@pytest.mark.parametrize("is_known", [False, True])
+def test_a_hole_that_stays_is_none_of_which_silence_is_left(*, is_known: bool) -> None:
+    builder, units = FragmentBuilder(longest_hole=40 * MAX_SAMPLE_TICKS), [sound(at * 99 * 9000, wall_us=1) for at in range(4)]
+    samples = list[Sample]()
+    for unit, following in zip(units, [*units[1:], None], strict=True):
+        builder.add(unit, BOTH)
+        samples += builder.take(following if is_known else None)
+    kept_holes = [after.unit.dts - before.unit.dts for before, after in pairwise(samples) if after.unit.payload == b"sound"]
+    assert (silent(samples), kept_holes[1:]) == (463, [99 * 9000] * 2)
 
 
 def test_silence_of_opus_is_a_frame_without_data() -> None:

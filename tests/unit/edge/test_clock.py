@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -87,6 +89,79 @@ def test_a_clock_that_starts_again_goes_on() -> None:
     publisher.send(AUDIO, 50 * SECOND + 100, at=100)
     assert publisher.send(VIDEO, 0, at=3600) == 50 * SECOND + 100 + 3600
     assert publisher.send(AUDIO, 100, at=3700) == 50 * SECOND + 200 + 3600
+    assert publisher.clock.jumps == 1
+
+
+def interleaved(publisher: Publisher, seconds: int, *, audio: Callable[[int], int]) -> dict[int, list[int]]:
+    """Pictures of an hour and more, and sound with the stamp that `audio` gives for the time; the mended times of each."""
+    sent: list[tuple[int, Track, int]] = [(at, VIDEO, at + 3600 * SECOND) for at in range(0, seconds * SECOND, 3600)]
+    sent += [(at, AUDIO, audio(at)) for at in range(0, seconds * SECOND, 1800)]
+    found: dict[int, list[int]] = {VIDEO.track_id: [], AUDIO.track_id: []}
+    for at, track, stamp in sorted(sent, key=lambda each: each[0]):
+        found[track.track_id].append(publisher.send(track, stamp, at=at))
+    return found
+
+
+def check_it_lasts_as_long_as_it_does(found: dict[int, list[int]], seconds: int) -> None:
+    for times in found.values():
+        assert times == sorted(times)
+        assert times[-1] - times[0] == pytest.approx(seconds * SECOND, abs=SECOND)
+    video, audio = found.values()
+    assert abs(video[-1] - audio[-1]) < SECOND
+
+
+def test_sound_that_begins_again_alone_jumps_once_and_leaves_the_pictures() -> None:
+    publisher = Publisher()
+    found = interleaved(publisher, 120, audio=lambda at: at + 3600 * SECOND if at < 60 * SECOND else at - 60 * SECOND)
+    check_it_lasts_as_long_as_it_does(found, 120)
+    assert found[VIDEO.track_id] == list(range(3600 * SECOND, 3720 * SECOND, 3600))
+    assert publisher.clock.jumps == 1
+
+
+@pytest.mark.parametrize("behind_s", [11, 3000, -11])
+def test_tracks_that_are_far_apart_are_put_together_once(behind_s: int) -> None:
+    publisher = Publisher()
+    check_it_lasts_as_long_as_it_does(interleaved(publisher, 120, audio=lambda at: at + (3600 - behind_s) * SECOND), 120)
+    assert publisher.clock.jumps == 1
+
+
+def test_tracks_that_are_a_little_apart_stay_so_however_small_a_jump_is() -> None:
+    publisher = Publisher(jump_ms=200)
+    found = interleaved(publisher, 120, audio=lambda at: at + 3600 * SECOND - SECOND // 4)
+    check_it_lasts_as_long_as_it_does(found, 120)
+    assert publisher.clock.jumps == 0
+
+
+def test_sound_that_pauses_and_goes_on_where_it_was_is_put_beside_the_pictures() -> None:
+    publisher = Publisher()
+    found = interleaved(publisher, 10, audio=lambda at: at + 3600 * SECOND)
+    pictures = [publisher.send(VIDEO, 3600 * SECOND + at, at=at) for at in range(10 * SECOND, 70 * SECOND, 3600)]
+    assert pictures[-1] - found[VIDEO.track_id][-1] == 60 * SECOND
+    assert publisher.send(AUDIO, 3610 * SECOND, at=70 * SECOND) == pictures[-1] + 3600
+    assert publisher.send(VIDEO, 3670 * SECOND, at=70 * SECOND) == 3670 * SECOND
+
+
+def test_tracks_that_jump_together_by_not_quite_as_much_stay_together() -> None:
+    publisher = Publisher()
+    for at in range(0, 5 * SECOND, 3600):
+        publisher.send(VIDEO, at)
+        publisher.send(AUDIO, at)
+    at = 5 * SECOND
+    picture = publisher.send(VIDEO, at + 10 * SECOND + 9000, at=at)
+    publisher.send(AUDIO, at + 10 * SECOND - 9000, at=at)
+    frame = publisher.send(AUDIO, at + 11 * SECOND - 9000, at=at + SECOND)
+    assert (picture + SECOND - frame, publisher.clock.jumps) == (18_000, 1)
+
+
+def test_what_was_stamped_before_a_jump_of_the_pictures_keeps_its_time() -> None:
+    publisher = Publisher()
+    for at in range(0, 5 * SECOND, 3600):
+        publisher.send(VIDEO, at)
+        publisher.send(AUDIO, at)
+    at = 5 * SECOND
+    picture = publisher.send(VIDEO, 5000 * SECOND, at=at)
+    assert publisher.send(AUDIO, at - 1800, at=at) == at - 1800
+    assert publisher.send(AUDIO, 5000 * SECOND, at=at + 3600) == picture
     assert publisher.clock.jumps == 1
 
 

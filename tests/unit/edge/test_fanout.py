@@ -237,6 +237,18 @@ def test_a_player_joins_with_the_cache_and_then_gets_what_follows() -> None:
     assert player.words == words("H1 v0 v1 v2 a3 v4")
 
 
+def test_who_plays_again_before_it_has_taken_what_it_joined_with_waits_for_a_random_access_point() -> None:
+    stage = Stage()
+    stage.send(gop(0, 3))
+    first, again = stage.join(slow=True), Player(stage, slow=True)
+    stage.fanout.remove(first.feed)
+    again.feed.taker, again.waiting = first.feed.taker, first.waiting  # it paused, and is on the same connection
+    stage.fanout.add(again.feed)
+    assert (first.words, again.words) == (words("H1 v0 v1 v2"), [])
+    stage.send(gop(3, 2))
+    assert again.words == words("H1 v3 v4")
+
+
 def test_a_player_that_comes_first_waits_for_a_random_access_point() -> None:
     stage = Stage()
     player = stage.join()

@@ -46,6 +46,20 @@ def test_what_waits_for_a_player_that_has_left_is_held_until_its_connection_is_g
     assert held.size_bytes == 0
 
 
+@pytest.mark.parametrize("has_socket", [False, True])
+def test_who_plays_again_before_it_has_taken_what_it_was_given_gets_no_more(has_socket: bool) -> None:
+    held, player = HeldBursts(1000), StuckPlayer(has_socket=has_socket, plays_again=True)
+    assert held.begin(player.feed, bytes(60))
+    again = player.another_feed()
+    assert [held.begin(again, bytes(30)) for _ in range(3)] == [False] * 3
+    assert (held.size_bytes, held.refused) == (60, 3)
+    player.waiting = 0
+    assert held.begin(again, bytes(30))
+    assert held.size_bytes == 30
+    held.sweep()
+    assert held.size_bytes == 0
+
+
 def test_who_has_not_taken_what_it_was_given_gets_no_more() -> None:
     held, player = HeldBursts(100), StuckPlayer(has_socket=True)
     assert held.begin(player.feed, bytes(60))

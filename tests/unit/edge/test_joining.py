@@ -8,12 +8,13 @@ from collections.abc import Sequence
 import pytest
 from prometheus_client import CollectorRegistry
 from support.edge_context import edge_context
-from support.edge_fakes import EDGE, STREAM, FakeLinks, FakeScheduler, gop, location, run_of
+from support.edge_fakes import EDGE, STREAM, FakeLinks, FakeScheduler, epoch, gop, location, place, run_of
 from support.virtual_time import in_virtual_time
 
 from lalmesh.errors import StreamNotFound, Unavailable
 from lalmesh.runtime.event_outbox import EventOutbox
 from lalmesh.runtime.events import Event
+from lalmesh.runtime.link import CloseReason
 from lalmesh.runtime.listener import BLACKLISTED
 from lalmesh.runtime.scheduling import Refusal, Refused
 from services.edge.client import Client
@@ -181,7 +182,8 @@ async def test_nobody_is_asked_whether_a_stream_is_missing_that_came_at_once_and
     for _ in range(2):
         with pytest.raises(StreamNotFound):
             await edge.context.join(STREAM, CLIENT)
-    assert len([wanted for wanted in edge.scheduler.wanted if wanted.at_once]) == 2
+    looks = [wanted for wanted in edge.scheduler.wanted if wanted.at_once]
+    assert len(looks) == 2 + 1, "the relay asked too, once, as it knew where the stream had been"
     edge.telling.cancel()
 
 
@@ -193,6 +195,63 @@ async def test_what_a_relay_is_about_to_bring_is_not_told_to_be_missing_before_t
         await asyncio.gather(edge.context.join(STREAM, CLIENT), _later(edge))
     await asyncio.sleep(1)
     assert [kind for kind, _ in edge.told] == ["sub_start", "stream_not_found", "sub_stop"]
+    edge.telling.cancel()
+
+
+@in_virtual_time
+@pytest.mark.parametrize("wait_s", [0.0, 1.0])
+async def test_a_stream_that_its_own_edge_publishes_is_played_while_no_scheduler_answers(wait_s: float) -> None:
+    edge = Edge()
+    edge.scheduler.heir = "p"
+    publishing = await edge.context.publish(STREAM, CLIENT, lambda _: None)
+    (await edge.links.published(1)).events.publication_opened(None, place(1))
+    edge.scheduler.away = Refused(Refusal.UNAVAILABLE, "no scheduler answers")
+    waiting = asyncio.create_task(edge.context.join(STREAM, CLIENT, wait_s))
+    subscription = await edge.links.opened(1)
+    assert (subscription.origin, subscription.request.place) == ("o", place(1))
+    subscription.serve(run_of(gop(0, 1), publication=publishing.core.publication))
+    with (await waiting).given_back_unless_taken():
+        pass
+    publishing.close()
+    edge.telling.cancel()
+
+
+@in_virtual_time
+async def test_a_stream_that_its_own_edge_publishes_is_played_at_the_heir_that_took_over_while_no_scheduler_answers() -> None:
+    edge = Edge()
+    edge.scheduler.heir = "p"
+    publishing = await edge.context.publish(STREAM, CLIENT, lambda _: None)
+    outlet = await edge.links.published(1)
+    outlet.events.publication_opened(None, place(1))
+    edge.scheduler.move_answers = [Refused(Refusal.UNAVAILABLE, "no scheduler answers")] * 99
+    edge.scheduler.away = Refused(Refusal.UNAVAILABLE, "no scheduler answers")
+    outlet.events.publication_closed(CloseReason.LINK_LOST, "broken")
+    heir = place(1)._replace(heir=True)
+    (await edge.links.published(2)).events.publication_opened(None, heir)
+    waiting = asyncio.create_task(edge.context.join(STREAM, CLIENT))
+    subscription = await edge.links.opened(1)
+    assert (subscription.origin, subscription.request.place) == ("p", heir)
+    subscription.events.subscription_opened(epoch(1), heir)
+    run = run_of(gop(0, 1), publication=publishing.core.publication)
+    run.place = heir
+    subscription.events.receive(run)
+    with (await waiting).given_back_unless_taken():
+        pass
+    publishing.close()
+    edge.telling.cancel()
+
+
+@in_virtual_time
+async def test_where_a_later_owner_was_seen_an_edge_does_not_look_at_what_it_publishes_itself() -> None:
+    edge = Edge()
+    publishing = await edge.context.publish(STREAM, CLIENT, lambda _: None)
+    (await edge.links.published(1)).events.publication_opened(None, place(1))
+    edge.context.publishers.fences.see(STREAM, epoch(2))
+    edge.scheduler.away = Refused(Refusal.UNAVAILABLE, "no scheduler answers")
+    with pytest.raises(Unavailable, match="no scheduler answers"):
+        await edge.context.join(STREAM, CLIENT)
+    assert not edge.links.subscriptions
+    publishing.close()
     edge.telling.cancel()
 
 

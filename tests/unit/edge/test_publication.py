@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from support.edge_fakes import AUDIO, FIRST, VIDEO, epoch
 
 from lalmesh.media import AccessUnit, MediaEvent, TrackEnded, TracksChanged, TrackSet
-from lalmesh.runtime.ring import Run
+from lalmesh.runtime.ring import Cursor, Run
 from services.edge.publication import Publication, PublicationSettings
 from services.edge.silent_audio import SILENT_TRACK_ID
 
@@ -25,6 +25,7 @@ def picture(number: int, *, key: bool = False, payload: bytes = b"v") -> AccessU
 def publication(**settings: float) -> Publication:
     made = Publication(FIRST, PublicationSettings(**settings))  # type: ignore[arg-type]
     made.grant(epoch(1))
+    made.taken(NOW_US)
     return made
 
 
@@ -111,6 +112,69 @@ def test_no_more_is_kept_than_time_allows() -> None:
     assert seqs(core) == list(range(101))
     send_pictures(core, [101, 102])  # the random access point is too old now
     assert seqs(core) == list(range(52, 103))
+
+
+def test_what_an_edge_that_stood_still_had_not_sent_is_kept_until_there_was_time_for_it() -> None:
+    core = publication(replay_s=3.0, replay_max_s=30.0)
+    core.feed([ONE], NOW_US)
+    send_pictures(core, range(10), keys=5)
+    woken_us = NOW_US + 10 * 40_000 + 8_000_000
+    core.feed([picture(number, key=number % 5 == 0) for number in range(10, 100)], woken_us)
+    assert seqs(core) == list(range(100))
+    assert 8_000_000 < core.replay_us(woken_us) < 8_500_000
+    assert core.replay_us(woken_us + 10**18) == 30_000_000  # the clock was set
+    assert core.replay_us(woken_us - 10**15) == 0
+    core.feed([picture(100, key=True)], woken_us + 1_000_000)
+    core.feed([picture(101)], woken_us + 2_000_000)
+    assert seqs(core) == list(range(102))
+    for number in range(102, 120):
+        core.feed([picture(number, key=True)], woken_us + 2_000_000 + (number - 101) * 500_000)
+    assert core.replay_us(woken_us + 11_000_000) == 0
+    assert len(seqs(core)) < 10
+
+
+def test_what_is_replayed_is_kept_until_it_is_on_its_way() -> None:
+    core = publication()
+    core.not_taken(1 << 20)
+    core.feed([ONE], NOW_US)
+    send_pictures(core, range(500), keys=25)  # 20 s
+    cursor = core.cursor_after(None)
+    core.taken(NOW_US + 20_000_000)
+    send_pictures(core, range(500, 875), keys=25)
+    assert cursor.read(1) is not None
+    assert len(core.ring) == 751  # of 30 s, and of 35 in all
+    while cursor.read(1 << 20) is not None:
+        pass
+    send_pictures(core, range(875, 925), keys=25)
+    assert len(core.ring) < 105
+
+
+def test_a_replay_that_goes_nowhere_is_given_up_in_the_end() -> None:
+    core = publication()
+    core.not_taken(1 << 20)
+    core.feed([ONE], NOW_US)
+    send_pictures(core, range(500), keys=25)
+    core.cursor_after(None)
+    core.taken(NOW_US + 20_000_000)
+    send_pictures(core, range(500, 500 + 62 * 25), keys=25)
+    assert len(core.ring) < 105
+
+
+def test_an_origin_that_answers_late_loses_nothing_while_its_link_is_busy() -> None:
+    core = Publication(FIRST, PublicationSettings())
+    core.grant(epoch(1))
+    core.feed([ONE], NOW_US)
+    send_pictures(core, range(50), keys=25)  # 2 s
+    cursor = core.cursor_after(None)
+    core.taken(NOW_US + 2_000_000)
+    send_pictures(core, range(50, 275), keys=25)  # 9 s
+    assert [unit.seq for unit in all_of(cursor)] == list(range(275))
+    send_pictures(core, range(275, 325), keys=25)
+    assert len(core.ring) < 105
+
+
+def all_of(cursor: Cursor) -> list[AccessUnit]:
+    return [unit for run in iter(lambda: cursor.read(1 << 20), None) for unit in run.units]
 
 
 def test_no_more_is_kept_than_bytes_allow() -> None:

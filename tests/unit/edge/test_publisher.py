@@ -17,7 +17,7 @@ from lalmesh.runtime.fences import Fence
 from lalmesh.runtime.link import CloseReason
 from lalmesh.runtime.ownership import UnitName
 from lalmesh.runtime.scheduling import Refusal, Refused
-from services.edge.publication import PublicationSettings
+from services.edge.publication import MORE_US, PublicationSettings
 from services.edge.publisher import ENDING_S, JOINING_PAUSE_S, UNDO_ATTEMPTS, Publishers
 from services.edge.publishing import Publishing
 
@@ -184,6 +184,147 @@ async def test_the_end_of_the_publisher_gives_the_claim_back() -> None:
     assert (outlet.closed, len(edge.publishers), edge.ended) == (CloseReason.DONE, 0, [])
 
 
+async def left(edge: Edge, numbers: Iterable[int] = range(3)) -> tuple[Publishing, FakeOutlet]:
+    """A publisher that has sent some units and gone; its origin has not said that it has them."""
+    publishing, outlet = await edge.live()
+    outlet.answers = False
+    send(publishing, numbers)
+    publishing.close()
+    await settle()
+    assert (outlet.closed, publishing.has_left, edge.scheduler.released) == (CloseReason.DONE, True, [])
+    return publishing, outlet
+
+
+@in_virtual_time
+async def test_the_last_units_of_a_publisher_that_an_origin_lost_go_to_another_before_the_claim_is_given_back() -> None:
+    edge = Edge()
+    edge.scheduler.heir = "q"
+    publishing, outlet = await left(edge)
+    outlet.events.publication_closed(CloseReason.LINK_LOST, "")
+    heir = await edge.links.published(2)
+    heir.events.publication_opened(UnitName(publishing.core.publication, 0), place(1)._replace(heir=True))
+    assert (heir.origin, heir.seqs, heir.closed) == ("q", [1, 2], CloseReason.DONE)
+    await settle()
+    assert (len(edge.scheduler.released), len(edge.publishers), edge.ended) == (1, 0, [])
+
+
+@in_virtual_time
+async def test_the_last_units_of_a_publisher_wait_for_an_origin_that_has_not_answered() -> None:
+    edge = Edge()
+    publishing = await edge.start()
+    send(publishing, range(3))
+    publishing.close()
+    await asyncio.sleep(1)
+    assert edge.scheduler.released == []
+    (outlet,) = edge.links.publications
+    outlet.events.publication_opened(None, place(1))
+    await settle()
+    assert (outlet.seqs, outlet.closed, len(edge.scheduler.released)) == ([0, 1, 2], CloseReason.DONE, 1)
+
+
+@in_virtual_time
+async def test_who_sent_nothing_has_nothing_to_be_waited_for() -> None:
+    edge = Edge()
+    (await edge.start()).close()
+    await settle()
+    assert len(edge.scheduler.released) == 1
+
+
+@in_virtual_time
+async def test_the_last_units_have_so_long_and_no_longer(caplog: pytest.LogCaptureFixture) -> None:
+    edge = Edge()
+    await left(edge)
+    await asyncio.sleep(edge.publishers.delivery_s - 0.1)
+    assert edge.scheduler.released == []
+    await asyncio.sleep(0.2)
+    assert (len(edge.scheduler.released), len(edge.publishers), edge.ended) == (1, 0, [])
+    assert "the last units may be lost" in caplog.text
+
+
+@pytest.mark.parametrize("take_over", [False, True])
+def test_a_newcomer_waits_for_the_last_units_of_the_one_before_but_not_for_ever(*, take_over: bool) -> None:
+    @in_virtual_time
+    async def check() -> None:
+        edge = Edge(take_over=take_over)
+        first, outlet = await left(edge)
+        coming = asyncio.create_task(edge.start())
+        await asyncio.sleep(1)
+        outlet.events.publication_closed(CloseReason.DONE, "")
+        second = await coming
+        assert [released.publication for released in edge.scheduler.released] == [first.core.publication]
+        (await edge.links.published(2)).answers = False
+        send(second, range(3))
+        second.close()
+        begun = asyncio.get_running_loop().time()
+        await edge.start()
+        assert asyncio.get_running_loop().time() - begun == pytest.approx(edge.publishers.delivery_s)
+
+    check()
+
+
+@in_virtual_time
+async def test_a_way_to_an_origin_that_cannot_be_closed_keeps_no_claim(monkeypatch: pytest.MonkeyPatch) -> None:
+    edge = Edge()
+    publishing, outlet = await edge.live()
+    monkeypatch.setattr(outlet, "close", lambda _reason: [].pop())
+    publishing.give_up()
+    await settle()
+    assert (len(edge.publishers), len(edge.scheduler.released)) == (0, 1)
+
+
+@in_virtual_time
+async def test_all_streams_of_an_edge_share_what_is_kept_while_no_origin_takes_them() -> None:
+    edge = Edge()
+    for number in range(64):
+        await edge.publishers.start(StreamKey("live", f"cam{number}"), edge.ended.append)
+    shares = [publishing.core.ring.limits.max_bytes for publishing in edge.publishers]
+    assert (shares[0], shares[-1]) == (64 << 20, 16 << 20)
+
+
+@in_virtual_time
+async def test_an_edge_that_stops_gives_up_on_last_units_in_time() -> None:
+    edge = Edge()
+    await left(edge)
+    begun = asyncio.get_running_loop().time()
+    await edge.publishers.close(3.0)
+    assert asyncio.get_running_loop().time() - begun <= 3.0
+    assert (len(edge.publishers), len(edge.scheduler.released)) == (0, 1)
+
+
+@in_virtual_time
+async def test_what_no_origin_takes_is_kept_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    edge = Edge()
+    loop = asyncio.get_running_loop()
+    begun_s = loop.time()
+    monkeypatch.setattr("services.edge.publishing.now_us", lambda: NOW_US + int((loop.time() - begun_s) * 1e6))
+    publishing, outlet = await edge.live()
+    assert outlet.request.replay_s == 0
+    await publish_for(publishing, 20.0)
+    assert len(publishing.core.ring) < 120  # of 25 a second
+    edge.scheduler.move_answers = [Refused(Refusal.NO_ORIGIN, "none", 0.5)] * 99
+    await edge.lose(1)
+    await edge.lose(2)
+    await publish_for(publishing, 20.0)
+    kept = len(publishing.core.ring)
+    assert 575 <= kept < 625
+    await edge.lose(3)
+    fourth = await edge.links.published(4)
+    assert fourth.request.replay_s == pytest.approx(kept / 25, abs=1.0)
+    fourth.events.publication_opened(None, place(1))
+    assert len(fourth.seqs) == kept
+    await publish_for(publishing, 2 * MORE_US / 1e6)
+    assert len(publishing.core.ring) < 120
+
+
+async def publish_for(publishing: Publishing, seconds: float) -> None:
+    """As `send`, in real time."""
+    for _ in range(int(seconds * 25)):
+        number = publishing.core.counters.units
+        events: list[MediaEvent] = [] if publishing.core.tracks.tracks else [TracksChanged(BOTH)]
+        publishing.feed([*events, AccessUnit(1, number * 3600, 0, number % 25 == 0, b"v")], NOW_US + number * 40_000)
+        await asyncio.sleep(0.04)
+
+
 @in_virtual_time
 async def test_a_publisher_that_comes_back_at_once_does_not_find_its_own_claim() -> None:
     edge = Edge()
@@ -323,6 +464,33 @@ async def test_a_newer_publisher_on_this_edge_ends_the_one_before() -> None:
 
 
 @in_virtual_time
+async def test_of_two_claims_that_are_answered_in_the_other_order_the_later_one_lives() -> None:
+    edge, answered = Edge(take_over=True), asyncio.Event()
+    edge.scheduler.claim_gate = answered
+    earlier = asyncio.create_task(edge.start())
+    await settle()
+    edge.scheduler.claim_gate = asyncio.Event()
+    edge.scheduler.claim_gate.set()
+    later, _ = await edge.live()
+    answered.set()
+    with pytest.raises(Fenced):
+        await earlier
+    await settle()
+    assert (later.core.epoch, list(edge.publishers), edge.ended) == (epoch(2), [later], [])
+    assert [released.epoch for released in edge.scheduler.released] == [epoch(1)]
+
+
+@in_virtual_time
+async def test_a_grant_below_what_was_seen_of_a_stream_is_given_back() -> None:
+    edge = Edge()
+    edge.publishers.fences.see(STREAM, epoch(7), b"another publication")
+    with pytest.raises(Fenced):
+        await edge.start()
+    await settle()
+    assert (len(edge.publishers), [released.epoch for released in edge.scheduler.released]) == (0, [epoch(1)])
+
+
+@in_virtual_time
 async def test_a_move_that_is_fenced_ends_the_publication() -> None:
     edge = Edge()
     await edge.live()
@@ -391,12 +559,14 @@ async def test_the_end_of_the_edge_gives_every_claim_back() -> None:
 
 
 @in_virtual_time
-async def test_one_that_cannot_be_closed_keeps_no_claim_of_others() -> None:
+async def test_one_that_fails_as_it_ends_gives_its_claim_back_as_others_do() -> None:
     edge = Edge()
-    (await edge.start()).leaving = lambda: [].pop()
+    failing = await edge.start()
+    failing.leaving = lambda: [].pop()
     other = await edge.publishers.start(StreamKey("live", "b"), edge.ended.append)
     await edge.publishers.close(3.0)
-    assert [released.publication for released in edge.scheduler.released] == [other.core.publication]
+    released = {released.publication for released in edge.scheduler.released}
+    assert released == {failing.core.publication, other.core.publication}
 
 
 @in_virtual_time

@@ -33,10 +33,12 @@ from lalmesh.runtime.link import CloseReason
 from lalmesh.runtime.ownership import NO_EPOCH, NO_PLACE, UnitName
 from lalmesh.runtime.scheduling import Refusal, Refused
 from services.edge.feed import PlayerFeed
+from services.edge.looks import KNOWN_S, LOOK_S
 from services.edge.outputs import OutputFormat
 from services.edge.relay import Relay, Relays, RelaySettings
 
 WAIT_S = 10.0
+NOBODY_ANSWERS = Refused(Refusal.UNAVAILABLE, "no scheduler answers", 0.5)
 FLV = OutputFormat(key="flv", name="flv", packager=lambda: FlvPackager(BodyMuxer()))
 
 
@@ -370,6 +372,171 @@ async def test_where_nobody_can_say_where_a_stream_is_the_player_is_told_to_try_
     with pytest.raises(Unavailable, match="no scheduler answers") as raised:
         await edge.relays.acquire(STREAM, WAIT_S)
     assert raised.value.retry_after_s == 0.5
+
+
+async def left_alone(*, after_s: float = 0.0) -> Edge:
+    """An edge whose stream was played a minute ago, with an heir, and that no scheduler answers any more; it knows `after_s`."""
+    edge = Edge()
+    edge.scheduler.put(location(1, heir="p"))
+    acquired = asyncio.create_task(edge.relays.acquire(STREAM, WAIT_S))
+    (await edge.links.opened(1)).serve(run_of(gop(0, 3)))
+    (await acquired).let_go()
+    await asyncio.sleep(60)
+    assert len(edge.relays) == 0
+    edge.scheduler.away, edge.scheduler.away_after_s = NOBODY_ANSWERS, after_s
+    return edge
+
+
+@in_virtual_time
+@pytest.mark.parametrize("wait_s", [0.0, WAIT_S])
+@pytest.mark.parametrize("after_s", [0.0, 10.0])
+async def test_a_stream_that_was_played_a_minute_ago_is_played_while_no_scheduler_answers(wait_s: float, after_s: float) -> None:
+    edge = await left_alone(after_s=after_s)
+    begun = asyncio.get_running_loop().time()
+    acquired = asyncio.create_task(edge.relays.acquire(STREAM, wait_s))
+    again = await edge.links.opened(2)
+    assert (again.origin, again.request.place, again.request.after) == ("o", place(1), None)
+    again.serve(run_of(gop(3, 3)))
+    assert (await acquired).reader.counters.units == 3
+    assert asyncio.get_running_loop().time() - begun < KNOWN_S + LOOK_S + 0.1
+
+
+@in_virtual_time
+async def test_however_many_wait_for_a_stream_whose_place_is_known_one_question_is_asked() -> None:
+    edge = await left_alone()
+    asked = len(edge.scheduler.wanted)
+    waiting = [asyncio.create_task(edge.relays.acquire(STREAM, WAIT_S)) for _ in range(50)]
+    await edge.links.opened(2)
+    assert sum(wanted.at_once for wanted in edge.scheduler.wanted[asked:]) == 1
+    edge.links.subscriptions[1].serve(run_of(gop(3, 3)))
+    assert len({id(relay) for relay in await asyncio.gather(*waiting)}) == 1
+
+
+@in_virtual_time
+async def test_where_the_origin_that_had_the_stream_is_gone_too_its_heir_is_looked_at_and_a_player_told_to_try_again() -> None:
+    edge = await left_alone()
+    acquired = asyncio.create_task(edge.relays.acquire(STREAM, WAIT_S))
+    (await edge.links.opened(2)).events.subscription_closed(CloseReason.LINK_LOST, "refused")
+    assert (await edge.links.opened(3)).origin == "p"
+    edge.links.subscriptions[2].events.subscription_closed(CloseReason.LINK_LOST, "refused")
+    with pytest.raises(Unavailable, match="no scheduler answers"):
+        await acquired
+    await asyncio.sleep(3.1)
+    assert len(edge.relays) == 0
+    assert all(subscription.closed for subscription in edge.links.subscriptions[3:])
+
+
+@in_virtual_time
+@pytest.mark.parametrize("wait_s", [0.0, WAIT_S])
+async def test_a_player_is_told_to_try_again_where_the_place_gives_nothing_and_nobody_answers_in_time(wait_s: float) -> None:
+    edge = await left_alone(after_s=10.0)
+    acquired = asyncio.create_task(edge.relays.acquire(STREAM, wait_s))
+    (await edge.links.opened(2)).events.subscription_opened(NO_EPOCH, NO_PLACE)
+    with pytest.raises(Unavailable, match="no scheduler answers"):
+        await acquired
+
+
+@in_virtual_time
+async def test_a_stream_that_ends_where_it_was_is_over_and_is_not_looked_for_there_again() -> None:
+    edge = await left_alone()
+    acquired = asyncio.create_task(edge.relays.acquire(STREAM, WAIT_S))
+    (await edge.links.opened(2)).events.subscription_closed(CloseReason.STREAM_ENDED, "the publisher did not come back")
+    with pytest.raises(StreamNotFound, match="did not come back"):
+        await acquired
+    with pytest.raises(Unavailable):
+        await edge.relays.acquire(STREAM, WAIT_S)
+    assert len(edge.links.subscriptions) == 2
+
+
+@in_virtual_time
+@pytest.mark.parametrize("wait_s", [0.0, WAIT_S])
+async def test_a_scheduler_that_says_that_a_stream_is_nowhere_is_right(wait_s: float) -> None:
+    edge = await left_alone()
+    edge.scheduler.location = edge.scheduler.away = None
+    with pytest.raises(StreamNotFound):
+        await edge.relays.acquire(STREAM, wait_s)
+    edge.scheduler.away = NOBODY_ANSWERS
+    with pytest.raises(Unavailable):
+        await edge.relays.acquire(STREAM, wait_s)
+    assert len(edge.links.subscriptions) == 1
+
+
+@in_virtual_time
+async def test_a_scheduler_that_is_back_sends_a_reader_on_from_where_the_stream_was() -> None:
+    edge = await left_alone()
+    acquired = asyncio.create_task(edge.relays.acquire(STREAM, WAIT_S))
+    (await edge.links.opened(2)).events.subscription_opened(NO_EPOCH, NO_PLACE)
+    edge.scheduler.away = None
+    edge.scheduler.put(location(5, "q"))
+    moved = await edge.links.opened(3)
+    assert moved.origin == "q"
+    moved.serve(run_of(gop(0, 3), revision=5, publication=SECOND), revision=5)
+    relay = await acquired
+    assert (relay.reader.epoch, relay.location) == (epoch(5), location(5, "q"))
+    assert edge.links.subscriptions[1].closed
+
+
+@in_virtual_time
+async def test_an_origin_that_is_looked_at_for_want_of_a_scheduler_is_refused_what_is_outdated() -> None:
+    edge = await left_alone()
+    edge.fences.see(STREAM, epoch(2), SECOND)  # the edge has heard of a later owner since
+    acquired = asyncio.create_task(edge.relays.acquire(STREAM, WAIT_S))
+    (await edge.links.opened(2)).serve(run_of(gop(3, 3)))
+    (relay,) = edge.relays
+    assert (relay.reader.counters.fenced, relay.reader.counters.units) == (3, 0)
+    edge.links.subscriptions[1].serve(run_of(gop(0, 3), revision=2, publication=SECOND), revision=2)
+    assert (await acquired).reader.seen == (epoch(2), SECOND)
+
+
+@in_virtual_time
+async def test_a_stream_that_was_read_at_the_heir_last_is_looked_for_there() -> None:
+    edge, heir = Edge(), place(1)._replace(heir=True)
+    edge.scheduler.put(location(1, heir="p"))
+    acquired = asyncio.create_task(edge.relays.acquire(STREAM, WAIT_S))
+    (await edge.links.opened(1)).serve(run_of(gop(0, 3)))
+    edge.scheduler.away = NOBODY_ANSWERS
+    edge.links.subscriptions[0].events.subscription_closed(CloseReason.LINK_LOST, "broken")
+    (await edge.links.opened(2)).events.subscription_opened(epoch(1), heir)
+    (await acquired).let_go()
+    await asyncio.sleep(60)
+    acquired = asyncio.create_task(edge.relays.acquire(STREAM, WAIT_S))
+    before = len(edge.links.subscriptions)
+    again = await edge.links.opened(before + 1)
+    assert (again.origin, again.request.place) == ("p", heir)
+    again.events.subscription_opened(epoch(1), heir)
+    run = run_of(gop(3, 3))
+    run.place = heir
+    again.events.receive(run)
+    await acquired
+
+
+@in_virtual_time
+async def test_a_stream_whose_origin_could_not_be_reached_for_long_is_looked_for_there_when_its_players_come_back() -> None:
+    edge = Edge()
+    _, player = await edge.playing()
+    edge.scheduler.away = NOBODY_ANSWERS
+    for subscription in edge.links.subscriptions:
+        subscription.events.subscription_closed(CloseReason.LINK_LOST, "broken")
+    await asyncio.sleep(35)
+    assert player.closed == ["no origin could be reached"]
+    before = len(edge.links.subscriptions)
+    acquired = asyncio.create_task(edge.relays.acquire(STREAM, WAIT_S))
+    (await edge.links.opened(before + 1)).serve(run_of(gop(3, 3)))
+    await acquired
+
+
+@in_virtual_time
+async def test_notice_of_a_move_is_remembered_of_a_stream_that_was_played() -> None:
+    edge = await left_alone()
+    edge.relays.moved(location(3, "q"))
+    edge.relays.moved(location(2, "p"))
+    edge.relays.moved(replace(location(9), stream=STREAM._replace(name="another")))
+    with pytest.raises(Unavailable):
+        await edge.relays.acquire(STREAM._replace(name="another"), WAIT_S)
+    acquired = asyncio.create_task(edge.relays.acquire(STREAM, WAIT_S))
+    again = await edge.links.opened(2)
+    again.serve(run_of(gop(0, 3), revision=3), revision=3)
+    assert ((await acquired).publication, again.origin, again.request.place) == (FIRST, "q", place(3))
 
 
 @in_virtual_time

@@ -6,7 +6,7 @@ import asyncio
 
 from support.rtsp_stage import Stage
 from support.rtsp_talk import UDP, packet
-from support.virtual_time import in_virtual_time
+from support.virtual_time import in_virtual_time, settle
 
 from lalmesh.runtime.scheduling import Endpoint
 from services.edge.rtsp_link import RtspSettings
@@ -36,6 +36,22 @@ async def test_an_edge_that_is_full_sends_players_and_publishers_to_another_with
         answer = await stage.ask(request)
         assert (answer.status, answer.headers.get("location")) == (302, "rtsp://other:5544/live/cam?token=1")
     assert (len(stage.publishers), stage.players) == (0, [])
+
+
+@in_virtual_time
+async def test_a_url_that_is_none_is_refused_where_it_would_be_sent_on_and_the_connection_goes_on() -> None:
+    stage = Stage(url="rtsp://[/live/cam")
+    stage.close_entrance(Endpoint("rtsp", "other", 5544))
+    for request in (stage.talk.request("DESCRIBE"), stage.talk.announce()):
+        assert await stage.status(request) == 400
+    assert await stage.status(stage.talk.request("OPTIONS")) == 200
+    assert stage.registry.get_sample_value("edge_refused_total", {"protocol": "rtsp", "reason": "url"}) == 2.0
+
+
+@in_virtual_time
+async def test_an_edge_that_is_open_looks_at_the_path_of_a_url_only() -> None:
+    stage = Stage(url="rtsp://admin:pa[ss@host/live/cam")
+    assert await stage.status(stage.talk.request("DESCRIBE")) == 200
 
 
 @in_virtual_time
@@ -92,4 +108,5 @@ async def test_a_publisher_by_udp_is_heard_by_its_datagrams() -> None:
     await stage.later(55)
     assert stage.wire.aborted
     stage.dialogue.lost("closed by the peer")
+    await settle()
     assert (pair.closed, len(stage.publishers)) == (True, 0)

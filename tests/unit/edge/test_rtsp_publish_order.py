@@ -7,7 +7,7 @@ import asyncio
 import pytest
 from support.rtsp_stage import Stage
 from support.rtsp_talk import PCMA_SDP, UDP, packet
-from support.virtual_time import in_virtual_time
+from support.virtual_time import in_virtual_time, settle
 
 from lalmesh.protocol.rtp import RtpPacket
 from services.edge.rtsp_link import RtspSettings
@@ -118,6 +118,7 @@ async def test_what_is_not_understood_at_the_end_gives_the_stream_back_all_the_s
         await stage.publishers.close(1.0)
     else:
         stage.dialogue.lost("closed by the peer")
+        await settle()
     assert len(stage.sessions) == len(stage.publishers) == 0
 
 

@@ -12,6 +12,7 @@ from support.virtual_time import in_virtual_time, settle
 from lalmesh.protocol.rtsp import serialize_frame
 from lalmesh.runtime.scheduling import Refusal, Refused
 from services.edge.publisher import ENDING_S
+from services.edge.rtsp_dialogue import SESSIONS_AT_ONCE
 from services.edge.rtsp_link import RtspSettings
 from services.edge.rtsp_publish import RECORD_DEADLINE_S
 
@@ -209,3 +210,13 @@ async def test_a_publisher_that_goes_while_it_is_answered_leaves_nothing() -> No
     stage.scheduler.claim_gate.set()
     await settle()
     assert (len(stage.publishers), len(stage.sessions), len(stage.scheduler.released)) == (0, 0, 1)
+
+
+@in_virtual_time
+async def test_publications_that_are_begun_one_after_the_other_on_a_connection_have_a_rate_and_the_last_goes_on() -> None:
+    stage = Stage()
+    statuses = [await stage.status(stage.talk.announce()) for _ in range(SESSIONS_AT_ONCE + 2)]
+    assert statuses == [200] * (1 + SESSIONS_AT_ONCE) + [503]
+    assert (len(stage.publishers), stage.wire.closed) == (1, "")
+    assert await stage.status(stage.talk.setup(TCP.format(0, 1))) == 200
+    assert await stage.status(stage.talk.request("RECORD")) == 200

@@ -6,10 +6,11 @@ from collections.abc import Iterable
 
 from support.edge_fakes import AUDIO, VIDEO
 
+from lalmesh.codec.silence import MAX_SILENCE_TICKS
 from lalmesh.media import AccessUnit, Codec, MediaEvent, TracksChanged, TrackSet
 from services.edge.silent_audio import FRAME_TICKS, SILENT_TRACK_ID, SilentAudio
 
-SECOND = 90_000
+SECOND, NOW_US = 90_000, 1_700_000_000_000_000
 ANNOUNCED = TracksChanged(TrackSet((VIDEO,), 1))
 BOTH = TracksChanged(TrackSet((VIDEO, AUDIO), 2))
 
@@ -26,8 +27,8 @@ def silence(events: Iterable[MediaEvent]) -> list[int]:
     return [event.dts for event in events if isinstance(event, AccessUnit) and event.track_id == SILENT_TRACK_ID]
 
 
-def filled(silent: SilentAudio, *events: MediaEvent) -> list[MediaEvent]:
-    return list(silent.fill(events))
+def filled(silent: SilentAudio, *events: MediaEvent, now_us: int = NOW_US) -> list[MediaEvent]:
+    return list(silent.fill(events, now_us))
 
 
 def test_nothing_is_added_before_the_wait_is_over() -> None:
@@ -79,3 +80,22 @@ def test_a_clock_that_starts_again_takes_the_silence_with_it() -> None:
     silent = SilentAudio(0)
     filled(silent, ANNOUNCED, picture(5 * SECOND))
     assert silence(filled(silent, picture(0))) == [0]
+
+
+def test_of_silence_there_is_no_more_than_time_passes_and_a_frame_a_picture() -> None:
+    frames = silence(filled(SilentAudio(0), ANNOUNCED, *(picture(number * 10 * SECOND) for number in range(1000))))
+    assert len(frames) <= MAX_SILENCE_TICKS // FRAME_TICKS + 1000
+
+
+def test_a_film_that_is_sent_faster_than_it_plays_has_sound_all_along() -> None:
+    silent, step = SilentAudio(0), SECOND // 10
+    frames = silence(filled(silent, ANNOUNCED, *(picture(number * step) for number in range(6000))))
+    assert frames == list(range(0, 5999 * step + 1, FRAME_TICKS))
+
+
+def test_few_pictures_that_come_as_they_play_have_sound_all_along() -> None:
+    silent, frames = SilentAudio(0), list[int]()
+    filled(silent, ANNOUNCED)
+    for number in range(100):
+        frames += silence(filled(silent, picture(number * 9 * SECOND), now_us=NOW_US + number * 9_000_000))
+    assert frames == list(range(0, 99 * 9 * SECOND + 1, FRAME_TICKS))

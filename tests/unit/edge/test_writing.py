@@ -15,6 +15,7 @@ from lalmesh.runtime.ownership import Grant
 from lalmesh.runtime.scheduling import Claim, Held, Move, Refusal, Refused
 from services.edge.writing import Writing
 from services.edge.writing_events import (
+    AllSent,
     Answered,
     AskClaim,
     AskMove,
@@ -24,6 +25,8 @@ from services.edge.writing_events import (
     Command,
     End,
     Event,
+    Finish,
+    Left,
     Open,
     Opened,
     Started,
@@ -78,6 +81,11 @@ class Written:
                     del self.open[port]
                 case AskMove() | AskClaim():
                     self.asking += 1
+                case Finish(port):
+                    assert self.open[port]
+                case AllSent():
+                    self.open.clear()
+                    self.ended = "all is sent"
                 case End(reason):
                     self.ended = reason
         return commands
@@ -372,6 +380,59 @@ def test_origins_that_open_and_break_are_followed_with_growing_pauses() -> None:
     assert written.now - begun > 3.0
 
 
+DONE = CloseReason.DONE
+
+
+def test_the_last_units_go_where_it_writes_until_the_origin_has_all() -> None:
+    written = Written().writing()
+    assert written.does(Left()) == [Finish(1)]
+    assert written.does(Closed(1, DONE)) == [AllSent()]
+    assert (written.does(Told(location(5, "q"))), written.core.next_timer) == ([], None)
+
+
+def test_the_last_units_that_an_origin_lost_go_to_its_heir() -> None:
+    written = Written().writing()
+    written.does(Left())
+    assert ways(written.does(Closed(1, LOST))) == [("p", True)]
+    assert Finish(2) in written.does(Opened(2, place(1)._replace(heir=True)))
+    assert written.does(Closed(2, DONE)) == [AllSent()]
+
+
+def test_the_last_units_wait_for_an_origin_that_has_not_answered() -> None:
+    written = Written()
+    assert written.does(Left()) == []
+    assert written.does(Opened(1, place(1))) == [Finish(1)]
+
+
+def test_the_last_units_wait_for_any_origin() -> None:
+    written = Written(grant(heir="")).writing()
+    written.does(Closed(1, LOST))
+    written.does(Closed(2, LOST))
+    assert written.does(Left()) == []
+    written.does(Answered(grant(2, "q", "")))
+    assert written.does(Opened(3, place(2))) == [Finish(3)]
+
+
+def test_the_last_units_that_are_on_their_way_to_an_origin_go_to_the_one_that_comes_after_it_too() -> None:
+    written = Written().writing()
+    written.does(Left())
+    written.does(moved(2, "q"))
+    assert written.does(Opened(2, place(2))) == [Close(1), Finish(2)]
+    assert written.does(Closed(2, DONE)) == [AllSent()]
+
+
+def test_an_origin_that_has_all_of_a_publisher_that_is_still_there_was_lost() -> None:
+    written = Written().writing()
+    assert ways(written.does(Closed(1, DONE))) == [("p", True)]
+
+
+def test_who_takes_over_ends_what_a_publisher_left_behind() -> None:
+    written = Written().writing()
+    written.does(Left())
+    written.does(Closed(1, CloseReason.FENCED, "a newer one"))
+    assert written.ended == "taken over: a newer one"
+
+
 _PORTS = st.integers(1, 8)
 _GRANTS = st.builds(
     lambda revision, origin, heir: grant(revision, origin, heir if heir != origin else ""),
@@ -382,7 +443,8 @@ _GRANTS = st.builds(
 _REFUSED = st.builds(Refused, st.sampled_from([Refusal.UNAVAILABLE, Refusal.NO_ORIGIN, Refusal.NOT_FOUND]))
 _EVENTS = st.one_of(
     st.builds(Opened, _PORTS, st.builds(place, st.integers(1, 5))),
-    st.builds(Closed, _PORTS, st.sampled_from([LOST, CloseReason.BAD_GRANT, CloseReason.DRAINING]), st.just("")),
+    st.builds(Closed, _PORTS, st.sampled_from([LOST, CloseReason.BAD_GRANT, CloseReason.DRAINING, DONE]), st.just("")),
+    st.just(Left()),
     st.builds(lambda granted: Told(location(granted.place.revision, granted.origin.node.name), granted), _GRANTS),
     st.builds(Told, st.builds(location, st.integers(1, 6), st.sampled_from("opq"))),
     st.builds(Answered, _GRANTS | _REFUSED),
@@ -405,6 +467,8 @@ def test_whatever_happens_it_writes_at_two_places_at_most_and_goes_on(events: li
         written.does(event, pause)
         assert len(written.open) <= 2
         assert len(written.opened & written.open.keys()) <= 1, "two origins take units, and neither is to be closed"
+        if written.ended:
+            return
         assert set(written.core._ports) == set(written.open)
         assert (written.core.grant.epoch, written.core.grant.place) >= (before.epoch, before.place)
         assert written.asking <= 1

@@ -122,11 +122,18 @@ async def test_all_players_of_a_recording_cost_one_listing_a_second(monkeypatch:
     assert (await kept.answer(asked, STREAM, "")).status == 404
     await storage.put(kept_path(STREAM, str(name(7))), b"segment")
     assert (await kept.answer(asked, STREAM, "")).status == 404
-    monkeypatch.setattr(segments, "FRESH_S", -1.0)
+    monkeypatch.setattr(segments, "LONGEST_FRESH_S", -1.0)
     answers = await asyncio.gather(*(kept.answer(asked, STREAM, f"token={number}") for number in range(20)))
     assert {answer.status for answer in answers} == {200}
     assert len({answer.body for answer in answers}) == 20
     assert storage.listings == 2
+
+
+@pytest.mark.parametrize(("took_s", "fresh_s"), [(0.01, 1.0), (0.5, 2.5), (10.0, 5.0)])
+def test_the_longer_a_listing_takes_the_longer_it_holds(took_s: float, fresh_s: float) -> None:
+    listed = segments._Listed(100.0, took_s, None)
+    assert listed.is_fresh(100.0 + fresh_s)
+    assert not listed.is_fresh(100.01 + fresh_s)
 
 
 async def test_a_text_is_made_once_of_each_listing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -138,7 +145,7 @@ async def test_a_text_is_made_once_of_each_listing(monkeypatch: pytest.MonkeyPat
     assert first is again
     assert first != other
     await storage.put(kept_path(STREAM, str(name(8))), b"segment")
-    monkeypatch.setattr(segments, "FRESH_S", -1.0)
+    monkeypatch.setattr(segments, "LONGEST_FRESH_S", -1.0)
     assert str(name(8)) in (await kept.answer(asked, STREAM, "a=1")).body.decode()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -26,6 +27,7 @@ STATE = StoredState(
     configuration=((1, "h264", "0164"), (2, "aac", "1190")),
     memory=ReaderMemory(epoch=Epoch(1, 2), last=UnitName(b"1" * 16, 99), offset=-5, shifted=True, last_dts={1: 5, 2: 7}),
     renditions={"ts": {"window": {"format": 1}}},
+    outdated=("1.2-3.ts", "1.2-3.m4s"),
 )
 
 
@@ -39,6 +41,18 @@ def test_everything_of_a_stream_is_in_its_folder_and_carries_the_epoch() -> None
 
 def test_a_state_is_read_as_it_was_written() -> None:
     assert StoredState.parse(STATE.serialize()) == STATE
+
+
+def test_a_state_of_a_version_that_did_not_say_what_may_go_is_read_all_the_same() -> None:
+    found = json.loads(STATE.serialize())
+    del found["outdated"]
+    assert StoredState.parse(json.dumps(found).encode()) == replace(STATE, outdated=())
+
+
+def test_a_state_that_would_have_other_files_removed_is_told() -> None:
+    for wrong in (["../1.2-3.ts"], ["owner/1.2"], "1.2-3.ts", [7]):
+        with pytest.raises(RemoteProtocolError):
+            StoredState.parse(json.dumps(json.loads(STATE.serialize()) | {"outdated": wrong}).encode())
 
 
 _CUT_SHORT = st.integers(0, len(STATE.serialize()) - 1).map(lambda size: STATE.serialize()[:size])

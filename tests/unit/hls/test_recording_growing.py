@@ -333,6 +333,29 @@ async def test_a_file_that_cannot_be_read_does_not_keep_the_others_from_going_up
     assert uploads.counters.failures == 1
 
 
+async def test_a_file_that_is_never_taken_does_not_keep_the_others_from_going_up(tmp_path: Path) -> None:
+    class Refusing(FakeStorage):
+        async def put(self, path: str, data: bytes) -> None:
+            if data == b"bad":
+                raise StorageUnavailable("not this one", retry_after_s=1)
+            await super().put(path, data)
+
+    storage, spool = Refusing(), Spool(tmp_path)
+    for number, data in enumerate((b"bad", b"good", b"bad", b"good")):
+        spool.begin(f"live/a/20251125T231728.123Z-1764.12-{number}.ts", data).close()
+    uploads = growing.GrowingUploads(storage, spool)
+    for _ in range(3):
+        with pytest.raises(StorageUnavailable):
+            await uploads.upload()
+    assert list(storage.objects.values()) == [b"good", b"good"]
+    assert uploads.counters.failures == 3
+    spool.path("live/a/20251125T231728.123Z-1764.12-0.ts", growing=True).unlink()
+    storage.away = True
+    with pytest.raises(StorageUnavailable):
+        await uploads.upload()
+    assert len(uploads._refused) == 1
+
+
 async def test_what_a_crash_left_is_recovered_and_stored_at_the_next_start(tmp_path: Path) -> None:
     spool = Spool(tmp_path)
     first = Node(open_storage("memory://"), tmp_path / "other")

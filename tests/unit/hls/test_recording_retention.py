@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 
 import pytest
@@ -10,7 +11,7 @@ from support.hls_fakes import FakeStorage
 from lalmesh.errors import InvalidName
 from lalmesh.names import StreamKey
 from lalmesh.runtime.ownership import Epoch
-from lalmesh.runtime.storage import open_storage
+from lalmesh.runtime.storage import MAX_LISTED, StorageUnavailable, StoredObject, open_storage
 from services.hls.recording import (
     Catalogue,
     RecordFormat,
@@ -22,6 +23,7 @@ from services.hls.recording import (
     stored_path,
     sweep,
 )
+from services.hls.recording import _catalogue as catalogues
 from services.hls.recording import _retention as retention
 
 SECOND_US = 1_000_000
@@ -140,6 +142,47 @@ async def test_the_catalogue_lists_a_stream_in_pages_by_time() -> None:
     assert [recording.size_bytes for recording in second.recordings] == [10]
     assert second.after == ""
     assert len((await catalogue.page()).recordings) == 4
+
+
+class Counting(FakeStorage):
+    """Counts listings."""
+
+    listings = 0
+
+    async def list(self, prefix: str, *, after: str = "", limit: int = MAX_LISTED) -> list[StoredObject]:
+        self.listings += 1
+        return await super().list(prefix, after=after, limit=limit)
+
+
+async def test_a_page_is_listed_once_a_second_however_many_ask(monkeypatch: pytest.MonkeyPatch) -> None:
+    storage = Counting()
+    await storage.put(stored_path(name("live/a", 9).path), b"x")
+    for fresh_s, listings in ((1000.0, 1), (-1.0, 2)):
+        monkeypatch.setattr(catalogues, "FRESH_S", fresh_s)
+        catalogue, storage.listings = Catalogue(storage), 0
+        pages = await asyncio.gather(*(catalogue.page(limit=5) for _ in range(20)))
+        assert (storage.listings, {len(page.recordings) for page in pages}) == (1, {1})
+        await storage.put(stored_path(name("live/a", 8).path), b"x")
+        assert len((await catalogue.page(limit=5)).recordings) == listings
+        assert storage.listings == listings
+        assert len((await catalogue.page(limit=6)).recordings) == 2
+        await storage.delete([stored_path(name("live/a", 8).path)])
+
+
+async def test_what_storage_did_not_tell_is_asked_again() -> None:
+    storage = FakeStorage()
+    catalogue, storage.away = Catalogue(storage), True
+    with pytest.raises(StorageUnavailable):
+        await catalogue.page()
+    storage.away = False
+    assert (await catalogue.page()).recordings == ()
+
+
+async def test_few_pages_are_remembered() -> None:
+    catalogue = Catalogue(FakeStorage())
+    for limit in range(1, 2 * catalogues.MAX_KNOWN):
+        await catalogue.page(limit=limit)
+    assert len(catalogue._known) == catalogues.MAX_KNOWN
 
 
 async def test_the_catalogue_reads_what_a_range_asks_for() -> None:

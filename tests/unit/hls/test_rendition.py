@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import pytest
 from support.hls_fakes import second
-from support.ts_units import AUDIO, BOTH, VIDEO, track
+from support.ts_units import AUDIO, BOTH, VIDEO, picture, track
 
 from lalmesh.container import fmp4, mpegts
 from lalmesh.errors import LalmeshError, LocalProtocolError, UnsupportedError
@@ -108,6 +109,88 @@ def test_nothing_fills_the_time_before_a_discontinuity() -> None:
     units = demuxed(rendition.made)
     assert {unit.payload for unit in units} <= {unit.payload for number in range(6) for unit in second(number)}
     assert not any(unit.cts for unit in units)
+
+
+def slow(first_dts: int, count: int, slot: int) -> list[AccessUnit]:
+    units = [picture(first_dts + number * slot, key=number % 10 == 0) for number in range(count)]
+    for unit in units:
+        unit.wall_us = 1_700_000_000_000_000 + unit.dts * 100 // 9
+    return units
+
+
+def test_pictures_that_fit_no_part_are_in_segments_that_are_listed_without_parts() -> None:
+    rendition, only = make_rendition(Format.FMP4, EPOCH, 6), TrackSet((VIDEO,))
+    sent = [*slow(0, 100, 3600), *slow(360_000, 20, 90_000)]
+    made = cut_into(rendition, [sent], only)
+    assert rendition.window is not None
+    newest = rendition.window.playlist.segments[-6:]
+    assert [(segment.duration, len(segment.parts), segment.gap) for segment in newest] == [(90_000, 0, False)] * 6
+    assert "DISCONTINUITY" not in playlist(rendition)
+    text = playlist(rendition).splitlines()
+    assert text[-3].startswith("#EXTINF:1.00000")
+    assert text[-1] == f'#EXT-X-PRELOAD-HINT:TYPE=PART,URI="1000.1-{rendition.window.next_number}.0.m4s"'
+    assert not [file for file in made[-6:] if not file.stored], "no part is kept"
+    assert rendition.range_of(f"1000.1-{newest[-1].number}.0.m4s") is None or not rendition.to_state()["parts"]
+    given = demuxed(rendition.made)
+    assert [unit.dts - fmp4.TIME_OFFSET for unit in given] == [unit.dts for unit in sent[: len(given)]]
+
+
+def test_a_picture_lasts_to_the_end_of_a_segment_without_parts() -> None:
+    made = cut_into(make_rendition(Format.FMP4, EPOCH, 6), [[*slow(0, 100, 3600), *slow(360_000, 20, 90_000)]], TrackSet((VIDEO,)))
+    last = [file for file in made if file.stored][-1].data
+    at = last.index(b"trun") + 16
+    assert int.from_bytes(last[at : at + 4], "big") == 90_000
+
+
+@pytest.mark.parametrize("kind", Format)
+def test_sound_long_before_the_pictures_is_left_out_of_fmp4_and_ends_nothing(kind: Format) -> None:
+    rendition = make_rendition(kind, EPOCH, 6)
+    early = [second(number) for number in range(9)]
+    for unit in (unit for units in early for unit in units if unit.track_id == AUDIO.track_id):
+        unit.dts -= 2 * fmp4.TIME_OFFSET
+    made = cut_into(rendition, early)
+    assert [file for file in made if file.data]
+    if kind is Format.FMP4:
+        given = demuxed(rendition.made)
+        assert {unit.track_id for unit in given} == {VIDEO.track_id}
+        assert 400 < rendition.failures <= 450, "each unit of sound"
+        assert "#EXT-X-GAP" not in playlist(rendition)
+
+
+def test_a_part_that_cannot_be_written_is_left_out_and_told(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    write, calls = fmp4.fragment, list[int]()
+
+    def fail_once(number: int, *rest: Any, **options: Any) -> list[bytes | memoryview]:
+        calls.append(number)
+        if len(calls) == 2:
+            raise LocalProtocolError("a time has no room")
+        return write(number, *rest, **options)
+
+    monkeypatch.setattr(fmp4, "fragment", fail_once)
+    rendition = make_rendition(Format.FMP4, EPOCH, 6)
+    made = cut_into(rendition, map(second, range(6)))
+    assert playlist(rendition).count("GAP=YES") == 1
+    assert 'URI="1000.1-7.1.m4s",GAP=YES' in playlist(rendition)
+    assert "#EXT-X-GAP\n" not in playlist(rendition)
+    assert names(made)[-1].startswith("1000.1-9.")
+    assert (rendition.failures, len(caplog.records)) == (1, 1)
+
+
+def test_one_short_segment_does_not_decide_the_bandwidth() -> None:
+    seconds = [second(number) for number in range(40)]
+    rendition, segmenter = make_rendition(Format.TS, EPOCH, 6), Segmenter(CUTS, Start())
+    for units in seconds:
+        for unit in units:
+            if unit.random_access and unit.track_id == VIDEO.track_id:
+                unit.payload = (9000).to_bytes(4, "big") + b"\x65" + bytes(8999)
+    cut_into(rendition, seconds[:20], BOTH, segmenter)
+    before = rendition.variant("x").bandwidth_bps
+    for number, units in enumerate(([seconds[20][0]], *seconds[20:]), 1):  # its encoder begins again after one picture
+        for one in segmenter.receive(Run(Epoch(1, 1), (b"2" if number == 1 else b"3") * 16, BOTH, units, NO_PLACE)):
+            rendition.take(one)
+    assert before <= rendition.variant("x").bandwidth_bps < 1.2 * before
 
 
 def test_what_a_container_cannot_carry_is_left_out_and_told() -> None:

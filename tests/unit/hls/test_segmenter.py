@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.edge_fakes import AUDIO, BOTH, FIRST, SECOND, VIDEO, run_of
@@ -59,6 +61,35 @@ def of_kind(cuts: list[Cut], kind: type) -> list:  # type: ignore[type-arg]
 
 def durations(cuts: list[Cut]) -> list[int]:
     return [closed.duration for closed in of_kind(cuts, SegmentClosed)]
+
+
+def discontinuities(cuts: list[Cut]) -> int:
+    return sum(begun.discontinuity for begun in of_kind(cuts, SegmentBegun))
+
+
+def parts_of_segments(cuts: list[Cut]) -> list[list[PartClosed]]:
+    segments: list[list[PartClosed]] = []
+    for one in cuts:
+        if isinstance(one, SegmentBegun):
+            segments.append([])
+        elif isinstance(one, PartClosed):
+            segments[-1].append(one)
+    return segments
+
+
+def assert_rules(cuts: list[Cut]) -> None:
+    """What rfc8216bis asks of segments and parts (§4.4.3.1, §4.4.4.9)."""
+    targets = of_kind(cuts, TargetsFixed)[0].targets if of_kind(cuts, TargetsFixed) else KNOWN.targets
+    assert targets is not None
+    assert all(0 < duration <= targets.longest for duration in durations(cuts))
+    for parts in parts_of_segments(cuts):
+        if any(part.whole for part in parts):
+            assert len(parts) == 1
+            continue
+        assert all(0 < part.duration <= targets.part for part in parts)
+        assert all(part.duration * 100 >= targets.part * 85 for part in parts[:-1])
+    if isinstance(cuts[-1], StreamOver):
+        assert sum(part.duration for part in of_kind(cuts, PartClosed)) == sum(durations(cuts))
 
 
 # where it cuts
@@ -130,17 +161,109 @@ def test_parts_that_begin_with_a_random_access_point_are_independent() -> None:
     assert [part.independent for part in parts[:6]] == [True, False, False, False, False, True]
 
 
+def late(units: Sequence[AccessUnit], first: int, by: int) -> list[AccessUnit]:
+    """The units from number `first` on come so much later."""
+    for unit in units[first:]:
+        unit.dts += by
+    return list(units)
+
+
 def test_a_picture_that_comes_late_ends_its_part_early() -> None:
-    late = [AccessUnit(1, dts, 0, False, b"v", 10 + index) for index, dts in enumerate((56_000, 60_000))]
-    units = pictures(10) + late
-    parts = of_kind(cut(units), PartClosed)
-    assert parts[0].duration == 9 * PICTURE
-    assert all(part.duration <= 12 * PICTURE for part in parts)
+    cuts = cut(late(pictures(40), 24, PICTURE // 2))
+    assert [part.duration for part in of_kind(cuts, PartClosed)][:2] == [12 * PICTURE, 11 * PICTURE]
+    assert_rules(cuts)
 
 
-def test_the_part_target_is_a_whole_number_of_pictures() -> None:
-    slow = cut(pictures(30, gop=10, slot=TICKS_PER_SECOND // 5), Start())
-    assert of_kind(slow, TargetsFixed)[0].targets.part == 2 * TICKS_PER_SECOND // 5
+def test_a_part_that_would_be_too_short_for_others_to_follow_is_the_last_of_its_segment() -> None:
+    cuts = cut(late(pictures(60), 22, 6 * PICTURE))
+    assert durations(cuts)[0] == 21 * PICTURE
+    assert [part.duration for part in of_kind(cuts, PartClosed)][:2] == [12 * PICTURE, 9 * PICTURE]
+    assert_rules(cuts)
+    assert not discontinuities(cuts)
+
+
+def test_a_segment_whose_first_part_would_be_too_short_has_none_and_ends_soon() -> None:
+    cuts = cut(late(pictures(60), 10, 6 * PICTURE))
+    first, second = parts_of_segments(cuts)[:2]
+    assert [part.whole for part in first] == [True]
+    assert [part.duration for part in second[:2]] == [12 * PICTURE, 12 * PICTURE]
+    assert durations(cuts)[0] == 24 * PICTURE, "two part targets: players hold back three"
+    assert_rules(cuts)
+
+
+def test_a_picture_that_lasts_longer_than_a_part_is_in_a_segment_without_parts_and_no_hole() -> None:
+    cuts = cut(late(pictures(60), 21, TICKS_PER_SECOND))
+    assert durations(cuts)[:2] == [20 * PICTURE, TICKS_PER_SECOND + PICTURE]
+    assert [part.whole for part in of_kind(cuts, PartClosed)][:4] == [False, False, True, False]
+    assert_rules(cuts)
+    assert not discontinuities(cuts)
+
+
+def test_sound_cuts_parts_where_a_late_picture_leaves_too_little_room() -> None:
+    frames = [AccessUnit(2, number * 1920, 0, True, b"a") for number in range(120)]
+    units = sorted([*late(pictures(60), 22, 5 * PICTURE), *frames], key=lambda unit: unit.dts)
+    for seq, unit in enumerate(units):
+        unit.seq = seq
+    cuts = cut(units, tracks=BOTH)
+    assert durations(cuts) == [2 * TICKS_PER_SECOND + 5 * PICTURE]
+    assert len(of_kind(cuts, PartClosed)) > 4
+    assert_rules(cuts)
+
+
+def test_one_late_picture_of_the_first_segment_does_not_decide_the_part_target() -> None:
+    cuts = cut(late(pictures(150), 20, TICKS_PER_SECOND // 4), Start())
+    assert of_kind(cuts, TargetsFixed)[0].targets.part == 12 * PICTURE
+    assert_rules(cuts)
+
+
+# slow pictures, and no sound that could move time on
+
+
+def uneven(rate: int, seconds: int, jitter: int) -> list[AccessUnit]:
+    draw = random.Random(rate)
+    units = [picture(number, rate, TICKS_PER_SECOND // rate) for number in range(rate * seconds)]
+    for unit in units[1:]:
+        unit.dts += draw.randint(-jitter, jitter)
+    return units
+
+
+@pytest.mark.parametrize("rate", [4, 3, 2, 1])
+def test_slow_uneven_pictures_are_no_holes(rate: int) -> None:
+    units = uneven(rate, 600, TICKS_PER_SECOND // 100)
+    cuts = cut(units, Start(), to_end=True)
+    assert_rules(cuts)
+    assert not discontinuities(cuts)
+    assert abs(sum(durations(cuts)) - 600 * TICKS_PER_SECOND) <= TICKS_PER_SECOND // 20
+    whole = sum(part.whole for part in of_kind(cuts, PartClosed))
+    assert whole <= len(durations(cuts)) // 20, "nearly all of it is to be had in parts"
+
+
+def test_a_camera_that_sends_fewer_pictures_makes_no_holes() -> None:
+    slow = [
+        AccessUnit(1, 250 * PICTURE + number * TICKS_PER_SECOND, 0, number % 10 == 0, b"v", 250 + number) for number in range(60)
+    ]
+    cuts = cut(pictures(250) + slow, Start(), to_end=True)
+    assert_rules(cuts)
+    assert not discontinuities(cuts)
+    assert sum(durations(cuts)) == 70 * TICKS_PER_SECOND
+    assert len(durations(cuts)) <= 66
+
+
+@pytest.mark.parametrize("slot", [7 * PICTURE, 5 * PICTURE])
+def test_pictures_that_fit_no_part_are_in_segments_of_about_two_part_targets(slot: int) -> None:
+    slow = [AccessUnit(1, 250 * PICTURE + number * slot, 0, number % 60 == 0, b"v", 250 + number) for number in range(200)]
+    cuts = cut(pictures(250) + slow, Start(), to_end=True)
+    assert_rules(cuts)
+    assert not discontinuities(cuts)
+    assert sum(durations(cuts)) == 250 * PICTURE + 200 * slot
+    assert all(duration >= 24 * PICTURE for duration in durations(cuts)[6:-1])
+
+
+def test_a_picture_in_five_seconds_is_no_hole() -> None:
+    cuts = cut(late(pictures(30, gop=1, slot=5 * TICKS_PER_SECOND), 20, TICKS_PER_SECOND // 50), Start(), to_end=True)
+    assert_rules(cuts)
+    assert not discontinuities(cuts)
+    assert sum(durations(cuts)) == 150 * TICKS_PER_SECOND + TICKS_PER_SECOND // 50
 
 
 def test_where_pictures_stand_still_audio_moves_time_on() -> None:
@@ -150,6 +273,16 @@ def test_where_pictures_stand_still_audio_moves_time_on() -> None:
     assert len(parts) >= 4
     assert all(duration >= 0.85 * 12 * PICTURE for duration in parts[:4])
     assert not any(begun.discontinuity for begun in of_kind(cuts, SegmentBegun))
+
+
+def test_where_pictures_come_long_after_their_sound_it_is_sound_that_cuts_parts() -> None:
+    ahead = 3 * TICKS_PER_SECOND // 10
+    frames = [AccessUnit(2, number * 1920, 0, True, b"a") for number in range(600)]
+    units = sorted([*pictures(300, gop=30), *frames], key=lambda unit: unit.dts - ahead * (unit.track_id == 2))
+    cuts = cut(units, tracks=BOTH)
+    assert_rules(cuts)
+    assert not any(part.whole for part in of_kind(cuts, PartClosed))
+    assert all(abs(duration - 60 * PICTURE) < 2000 for duration in durations(cuts)[1:])
 
 
 def test_a_hole_in_time_is_a_discontinuity_and_passes_no_target() -> None:
@@ -225,6 +358,27 @@ def test_a_successor_that_goes_on_after_the_last_stored_unit_makes_the_same_segm
     assert of_kind(rest, PartClosed) == of_kind(whole, PartClosed)[5:]
 
 
+_SLOTS = st.sampled_from([PICTURE, PICTURE, PICTURE, 2000, 5 * PICTURE, 7 * PICTURE, 90_000])
+
+
+@given(st.lists(_SLOTS, min_size=40, max_size=120))
+def test_a_successor_cuts_alike_whatever_comes_before_and_after(slots: list[int]) -> None:
+    units, dts = [], 0
+    for seq, slot in enumerate(slots):
+        units.append(AccessUnit(1, dts, 0, seq % 7 == 0, b"", seq))
+        dts += slot
+    whole = cut(units, Start())
+    targets = of_kind(whole, TargetsFixed)[0].targets if whole else None
+    for closed in of_kind(whole, SegmentClosed):
+        assert targets is not None
+        rest = cut(units[closed.last.seq + 1 :], _resumed(closed, targets))
+        begun = whole[whole.index(closed) + 1 :]
+        assert of_kind(rest, PartClosed) == of_kind(begun, PartClosed)
+        assert [(one.number, one.discontinuity, one.begin) for one in of_kind(rest, SegmentBegun)] == [
+            (one.number, one.discontinuity, one.begin) for one in of_kind(begun, SegmentBegun)
+        ]
+
+
 def test_where_the_origin_has_no_longer_what_is_missing_numbers_are_given_up() -> None:
     start = Start(number=8, targets=KNOWN.targets, end=0, end_us=77, configuration=configuration_of(VIDEO_ONLY), publication=FIRST)
     run = run_of(pictures(10, first=150), tracks=VIDEO_ONLY, missing=150)
@@ -233,6 +387,25 @@ def test_where_the_origin_has_no_longer_what_is_missing_numbers_are_given_up() -
     assert [lost.number for lost in of_kind(cuts, SegmentLost)] == [8, 9, 10]
     begun = of_kind(cuts, SegmentBegun)[0]
     assert (begun.number, begun.discontinuity) == (11, True)
+
+
+@pytest.mark.parametrize("pauses", [False, True])
+@pytest.mark.parametrize("start", [Start(), KNOWN])
+def test_units_that_a_running_worker_misses_use_up_no_number(start: Start, pauses: bool) -> None:
+    segmenter = Segmenter(SETTINGS, start)
+    cuts = cuts_of(segmenter, [run_of(pictures(200), tracks=VIDEO_ONLY)])
+    cuts += segmenter.pause() if pauses else []
+    cuts += cuts_of(segmenter, [run_of(pictures(100, first=1700), tracks=VIDEO_ONLY, missing=1500)])
+    assert not of_kind(cuts, SegmentLost)
+    assert discontinuities(cuts) == 1
+    numbers = [begun.number for begun in of_kind(cuts, SegmentBegun)]
+    assert numbers == list(range(start.number, start.number + len(numbers)))
+
+
+def test_units_that_a_successor_misses_later_use_up_no_number() -> None:
+    first = Start(number=8, targets=KNOWN.targets, end=0, configuration=configuration_of(VIDEO_ONLY), publication=FIRST)
+    runs = [run_of(pictures(200), tracks=VIDEO_ONLY), run_of(pictures(100, first=1700), tracks=VIDEO_ONLY, missing=1500)]
+    assert not of_kind(cuts_of(Segmenter(SETTINGS, first), runs), SegmentLost)
 
 
 # whatever comes
@@ -254,15 +427,30 @@ def test_no_stream_passes_a_target_loses_a_unit_or_depends_on_how_it_was_deliver
     runs = [run_of(units[a:b], tracks=BOTH) for a, b in pairwise(at)]
     start = Start() if learns else KNOWN
     cuts = cuts_of(Segmenter(SETTINGS, start), runs, to_end=True)
+    assert_rules(cuts)
     assert [unit for added in of_kind(cuts, UnitsAdded) for unit in added.units] == units
     segmenter = Segmenter(SETTINGS, start)
     whole = cuts_of(segmenter, [run_of(units, tracks=BOTH)], to_end=True)
     assert whole == cuts
-    targets = segmenter.targets
+
+
+@given(
+    st.lists(st.integers(1, 300_000) | st.sampled_from([PICTURE, 5 * PICTURE, TICKS_PER_SECOND]), min_size=1, max_size=200),
+    st.booleans(),
+)
+def test_pictures_alone_are_all_listed_as_long_as_they_last_whatever_comes(slots: list[int], learns: bool) -> None:
+    units, dts = [], 0
+    for seq, slot in enumerate(slots):
+        units.append(AccessUnit(1, dts, 0, seq % 7 == 0, b"", seq))
+        dts += slot
+    cuts = cut(units, Start() if learns else KNOWN, to_end=True)
+    assert_rules(cuts)
+    targets = of_kind(cuts, TargetsFixed)[0].targets if learns else KNOWN.targets
     assert targets is not None
-    assert all(0 < part.duration <= targets.part for part in of_kind(cuts, PartClosed))
-    assert all(0 < duration <= targets.longest for duration in durations(cuts))
-    assert sum(part.duration for part in of_kind(cuts, PartClosed)) == sum(durations(cuts))
+    holes = [slot for slot in slots[:-1] if slot > targets.longest]
+    assert discontinuities(cuts) == len(holes)
+    if not holes:
+        assert sum(durations(cuts)) >= dts - slots[-1]
 
 
 # a stream that stands still
@@ -289,6 +477,17 @@ def test_what_is_open_is_closed_with_all_that_has_come_when_nothing_comes() -> N
 def test_a_hole_after_a_pause_is_a_discontinuity() -> None:
     _, later = paused(pictures(60), pictures(50, first=90))
     assert of_kind(later, SegmentBegun)[0].discontinuity
+
+
+def test_a_pause_between_slow_pictures_is_no_hole() -> None:
+    units = [picture(number, gop=60, slot=TICKS_PER_SECOND) for number in range(20)]
+    segmenter, cuts = Segmenter(SETTINGS, KNOWN), list[Cut]()
+    for unit in units:
+        cuts += segmenter.receive(run_of([unit], tracks=VIDEO_ONLY))
+        cuts += segmenter.pause()
+    assert not discontinuities(cuts)
+    assert sum(durations(cuts)) == 19 * TICKS_PER_SECOND + PICTURE, "the first slot was taken for one picture at 25 a second"
+    assert_rules(cuts)
 
 
 def test_a_pause_does_not_decide_the_targets() -> None:

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 from support.edge_fakes import SECOND, FakeSubscription
 from support.hls_fakes import OTHER, SETTINGS, STREAM, FakeStorage, HlsNode, owner, run, second
-from support.ts_units import AUDIO
+from support.ts_units import AUDIO, VIDEO, picture
 from support.virtual_time import in_virtual_time, settle
 
 from lalmesh.container import mpegts
@@ -178,6 +178,41 @@ async def test_a_part_that_is_hinted_at_is_waited_for_and_another_is_not() -> No
     assert answer is not None
     assert answer.body[4:8] == b"moof"
     assert await worker.playing.file(parse_file_name("1000.1-900.0.m4s")) is None
+
+
+def pictures(times: Iterable[int], first: int = 0) -> list[AccessUnit]:
+    """Pictures at these times, without sound, numbered from `first` on."""
+    units = [picture(dts, key=seq % 25 == 0) for seq, dts in enumerate(times, first)]
+    for seq, unit in enumerate(units, first):
+        unit.seq, unit.wall_us = seq, 1_700_000_000_000_000 + unit.dts * 100 // 9
+    return units
+
+
+@in_virtual_time
+async def test_who_waits_for_parts_gets_a_segment_that_has_none_and_goes_on_with_the_next_that_has() -> None:
+    node, only = HlsNode(), TrackSet((VIDEO,))
+    worker = started(node, limit=100)
+    asked = asyncio.create_task(text(worker, LIVE))
+    origin = await node.origin()
+    origin.events.receive(run(pictures(range(0, 450_000, 3600)), tracks=only))
+    live = await asked
+    hinted = live.partition('HINT:TYPE=PART,URI="')[2].partition('"')[0]
+    number = worker.next_number
+    asked = asyncio.create_task(text(worker, LIVE, ReloadRequest(number + 1, 0)))
+    part = asyncio.create_task(worker.playing.file(parse_file_name(f"1000.1-{number + 1}.0.m4s")))
+    assert hinted == f"1000.1-{number}.1.m4s"
+    origin.events.receive(run(pictures([450_000, 540_000], 125), tracks=only))
+    live = await asked
+    assert listed(live)[-1] == f"1000.1-{number + 1}.m4s"
+    assert f"1000.1-{number + 1}.0.m4s" not in live
+    assert await part is None
+    assert f'URI="1000.1-{number + 2}.0.m4s"' in live
+    whole = await worker.playing.file(parse_file_name(f"1000.1-{number + 1}.m4s"))
+    assert whole is not None
+    asked = asyncio.create_task(text(worker, LIVE, ReloadRequest(worker.next_number + 1, 1)))
+    origin.events.receive(run(pictures(range(543_600, 900_000, 3600), 127), tracks=only))
+    assert ".1.m4s" in await asked
+    assert "DISCONTINUITY" not in await text(worker, LIVE)
 
 
 @in_virtual_time
@@ -457,6 +492,60 @@ async def test_a_worker_whose_stream_is_somebody_elses_stops_at_once() -> None:
     await settle()
     assert (worker.ending, len(node.workers)) == (Ending.OUTDATED, 0)
     assert node.workers.assigned(owner(1)) is None, "an outdated word was followed"
+
+
+@pytest.mark.parametrize("ends", ["left", "replaced"])
+@in_virtual_time
+async def test_what_a_reader_has_counted_stays_counted_once_however_its_worker_ends(ends: str) -> None:
+    node = HlsNode()
+    worker, _ = await playing(node, 5)
+    node.scheduler.is_away = True  # it is not given back for a while
+    seen = [node.workers.reader_totals.units]
+    if ends == "left":
+        worker.stop()
+    else:
+        node.workers.assigned(owner(2, at=OTHER))
+    for _ in range(30):
+        seen.append(node.workers.reader_totals.units)
+        await asyncio.sleep(0.1)
+    node.scheduler.is_away = False
+    await asyncio.sleep(2 * RELEASE_RETRY_S)
+    assert len(node.workers) == 0
+    assert {*seen, node.workers.reader_totals.units} == {5 * 75}
+
+
+@in_virtual_time
+async def test_segments_that_left_the_playlists_of_the_worker_before_go_in_time() -> None:
+    storage, before = FakeStorage(), HlsNode
+    node = before(storage)
+    worker, _ = await playing(node, 41, TS, LIVE)
+    kept = SETTINGS.list_size + SETTINGS.delete_threshold
+    assert len(storage.names(".ts")) == kept
+    await worker.close()
+    for revision in (2, 3):
+        node = HlsNode(storage)
+        worker = started(node, revision=revision, limit=100)
+        first = 40 + 20 * (revision - 2)
+        feed(await node.origin(), range(first, first + 21))
+        await settle(300)
+        assert "DISCONTINUITY" not in await text(worker)
+        assert (len(storage.names(".ts")), len(storage.names("m4s"))) == (kept, kept)
+        await worker.close()
+
+
+@in_virtual_time
+async def test_segments_of_a_playlist_that_does_not_go_on_go_in_time() -> None:
+    storage = FakeStorage()
+    node = HlsNode(storage)
+    _, origin = await playing(node, 41)
+    origin.events.subscription_closed(CloseReason.STREAM_ENDED, "it is over")
+    await settle(100)
+    worker = started(node, revision=2, limit=121, exact=True)
+    asked = asyncio.create_task(text(worker))
+    feed(await node.origin(2), range(41))
+    await asked
+    await settle(300)
+    assert [name for name in storage.names(".ts") if name.startswith("1000.1-")] == []
 
 
 @in_virtual_time

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import random
+from dataclasses import dataclass, field, replace
 
 import pytest
 from hypothesis import given
@@ -33,7 +34,7 @@ from services.origin.events import (
     TellSubscriber,
     TimerFired,
 )
-from services.origin.group import Group, GroupSettings
+from services.origin.group import MAX_RELEASE_PAUSE_S, REPLAY_S, Group, GroupSettings
 
 SETTINGS = GroupSettings(grace_s=30, release_retry_s=2, waiting_s=20)
 
@@ -58,7 +59,7 @@ def happens(made: Group, event: Event | RunReceived, now: float) -> list[Command
 
 
 def group(*events: Event | RunReceived) -> Group:
-    made = Group(STREAM, SETTINGS)
+    made = Group(STREAM, SETTINGS, random.Random(1))
     for event in events:
         happens(made, event, 0.0)
     return made
@@ -131,7 +132,47 @@ def test_a_claim_or_no_answer_brings_the_grace_back(answer: bool | None) -> None
     releasing = group(opened(), PublicationLost(1))
     releasing.handle(TimerFired(), 30.0)
     assert releasing.handle(ReleaseAnswered(answer, place(1)), 31.0) == []
-    assert (releasing.state, releasing.next_timer) == (GroupState.GRACE, 33.0)
+    assert releasing.state is GroupState.GRACE
+    assert releasing.next_timer is not None
+    assert 32.0 <= releasing.next_timer <= 33.0
+
+
+def pauses_until(answered: Group, until_s: float, answer: bool | None = None) -> list[float]:
+    """The pauses between the questions of a group in grace to a registry that answers at once."""
+    pauses, now_s = [], answered.next_timer or 0.0
+    while now_s < until_s:
+        assert answered.handle(TimerFired(), now_s) == [Release(epoch(1), answered.place)]
+        answered.handle(ReleaseAnswered(answer, answered.place), now_s)
+        assert answered.next_timer is not None
+        pauses.append(answered.next_timer - now_s)
+        now_s = answered.next_timer
+    return pauses
+
+
+def test_a_registry_that_does_not_answer_is_asked_ever_less_often() -> None:
+    pauses = pauses_until(group(opened(), PublicationLost(1)), 30.0 + 3600.0)
+    assert len(pauses) < 150
+    assert all(0.8 * longest <= pause <= longest for pause, longest in zip(pauses, (2, 4, 8, 16, 30, 30, 30), strict=False))
+    assert max(pauses) <= MAX_RELEASE_PAUSE_S
+
+
+def test_groups_that_asked_together_spread() -> None:
+    first, second = (Group(STREAM, SETTINGS, random.Random(seed)) for seed in (1, 2))
+    for each in (first, second):
+        each.handle(opened(), 0.0)
+        each.handle(PublicationLost(1), 0.0)
+    assert pauses_until(first, 99.0) != pauses_until(second, 99.0)
+
+
+def test_a_registry_that_answers_and_a_publisher_that_comes_back_make_pauses_short_again() -> None:
+    grace = group(opened(), PublicationLost(1))
+    pauses_until(grace, 999.0)
+    assert grace.next_timer is not None
+    assert pauses_until(grace, grace.next_timer + 1.0, answer=False) == [2.0]
+    pauses_until(grace, 1999.0)
+    grace.handle(opened(), 2000.0)
+    grace.handle(PublicationLost(1), 2000.0)
+    assert pauses_until(grace, 2031.0)[0] <= 2.0
 
 
 def test_a_publisher_that_comes_back_ends_the_grace() -> None:
@@ -399,24 +440,52 @@ def test_readers_over_the_limit_are_refused(monkeypatch: pytest.MonkeyPatch) -> 
 def test_a_reader_may_have_more_kept_than_a_group_keeps_by_itself() -> None:
     live = group(opened(), SubscriberJoined(5, None, keep_us=8_000_000))
     for seq in range(300):
-        live.receive(1, run_of([video(seq, key=seq % 25 == 0)]), 1.0)
+        live.receive(1, run_of([video(seq, key=seq % 25 == 0)]), REPLAY_S)
     assert 0 <= live.ring.newest(1)[0].wall_us - live.ring.newest(300)[0].wall_us - 8_000_000 < TRIM_US
 
 
 def test_what_a_reader_had_kept_stays_for_as_long_after_it_has_left() -> None:
     live = group(opened(), SubscriberJoined(5, None, keep_us=8_000_000))
-    live.handle(SubscriberLeft(5), 10.0)
-    live.receive(1, run_of([video(0, key=True)]), 17.9)
+    live.receive(1, run_of([video(0, key=True)]), REPLAY_S)
+    live.handle(SubscriberLeft(5), 20.0)
+    live.receive(1, run_of([video(1)]), 27.9)
     assert live.ring.limits.keep_us == 8_000_000
-    live.receive(1, run_of([video(1)]), 18.0)
+    live.receive(1, run_of([video(2)]), 28.0)
     assert live.ring.limits.keep_us == SETTINGS.ring.keep_us
+
+
+def test_what_readers_have_not_got_when_all_stood_still_is_kept_until_they_have_had_time_for_it() -> None:
+    live = group(opened())
+    for seq in range(110):
+        live.receive(1, run_of([video(seq, key=seq % 25 == 0)]), 1.0)
+    reader = Cursor.resuming(live.ring, UnitName(FIRST, 108))  # it lacks one
+    backlog = [video(seq, key=seq % 25 == 0) for seq in range(110, 260)]
+    for unit in backlog:
+        unit.wall_us = 110 * 40_000 + 7_000_000
+    live.receive(1, run_of(backlog), 7.0)
+    assert seqs(reader) == list(range(109, 260))
+    assert live.ring.limits.keep_us > SETTINGS.ring.keep_us
+    late = video(260)
+    late.wall_us = backlog[-1].wall_us + 1
+    live.receive(1, run_of([late]), 7.0 + REPLAY_S)
+    assert live.ring.limits.keep_us == SETTINGS.ring.keep_us
+
+
+def test_what_a_publication_replays_is_kept_until_readers_have_had_time_for_it() -> None:
+    live = group(replace(opened(), replay_us=20_000_000), SubscriberJoined(5, None))
+    reader = Cursor(live.ring, 0)
+    for seq in range(500):  # 20 s that no origin had taken
+        live.receive(1, run_of([video(seq, key=seq % 25 == 0)]), REPLAY_S - 0.1)
+    assert seqs(reader) == list(range(500))
+    live.receive(1, run_of([video(500, key=True)]), REPLAY_S)
+    assert len(live.ring) < 80  # 3 s
 
 
 @dataclass
 class Shell:
     """Carries out what a group says as its shell does, and notes what must not be."""
 
-    core: Group = field(default_factory=lambda: Group(STREAM, SETTINGS))
+    core: Group = field(default_factory=lambda: Group(STREAM, SETTINGS, random.Random(1)))
     publications: set[int] = field(default_factory=set)
     subscribers: dict[int, Cursor] = field(default_factory=dict)
     got: dict[int, list[tuple[bytes, int]]] = field(default_factory=dict)

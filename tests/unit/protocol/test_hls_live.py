@@ -46,6 +46,14 @@ class Segmenter:
         self.checker.see(self.dts / SECOND, f"http://h{PATH}{query}", text)
         self.skip = not self.skip  # a player that asks for all from time to time
 
+    def uncut(self, duration: int) -> None:
+        """A segment that has no parts, where the playlist has some."""
+        number = self.window.next_number
+        self.window.begin_segment(program_date_time_us=self.at_us, map_uri=self.name(f"init{self.init}.mp4"))
+        self.dts += duration
+        self.window.end_segment(self.name(f"{number}.m4s"), duration, hint_uri=self.name(f"{number + 1}.0.m4s"))
+        self.show()
+
     def segment(self, durations: list[int], *, discontinuity: bool = False) -> None:
         if self.part_target is None:
             self.whole(sum(durations), discontinuity=discontinuity)
@@ -92,6 +100,7 @@ STEPS = st.lists(
         st.tuples(st.just("segment"), DURATIONS),
         st.tuples(st.just("discontinuity"), DURATIONS),
         st.tuples(st.just("gap"), st.just([TARGET_S * SECOND])),
+        st.tuples(st.just("uncut"), DURATIONS),
         st.tuples(st.just("takeover"), DURATIONS),
     ),
     max_size=12,
@@ -113,6 +122,9 @@ def test_whatever_a_segmenter_does_the_checker_finds_nothing(part_target: int | 
     for step, durations in steps:
         if step == "gap":
             segmenter.whole(durations[0], gap=True)
+            continue
+        if step == "uncut" and part_target is not None:
+            segmenter.uncut(sum(durations))
             continue
         if step == "takeover":
             segmenter.take_over()

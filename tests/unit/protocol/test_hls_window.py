@@ -94,6 +94,30 @@ def test_parts_that_are_not_listed_any_more_are_forgotten() -> None:
     assert [bool(segment.parts) for segment in window.playlist.segments] == [False] * 5 + [True] * 3
 
 
+def test_a_segment_without_parts_is_listed_between_others_and_holds_none_of_them() -> None:
+    window = a_window(list_size=10, part_target=SECOND // 2)
+    for number in range(8):
+        if number % 2:
+            window.begin_segment(program_date_time_us=1)
+            window.end_segment(f"1.2-{window.next_number}.m4s", 2 * SECOND, hint_uri=f"1.2-{window.next_number + 1}.0.m4s")
+        else:
+            make_segment(window)
+    assert [bool(segment.parts) for segment in window.playlist.segments] == [False] * 6 + [True, False]
+    assert window.playlist.hint_uri == "1.2-108.0.m4s"
+
+
+def test_parts_go_from_all_segments_that_leave_their_reach_at_once() -> None:
+    window = a_window(list_size=20, part_target=SECOND // 2)
+    for number in range(6):
+        window.begin_segment(program_date_time_us=1)
+        if number != 3:
+            window.add_part(Part(f"1.2-{window.next_number}.0.m4s", 1000))
+        window.end_segment(f"1.2-{window.next_number}.m4s", 1000, hint_uri=f"1.2-{window.next_number + 1}.0.m4s")
+    for _ in range(3):
+        make_segment(window)
+    assert [bool(segment.parts) for segment in window.playlist.segments] == [False] * 6 + [True] * 3
+
+
 def test_what_breaks_a_promise_is_our_bug() -> None:
     window = a_window(part_target=SECOND // 2)
     for wrong in (

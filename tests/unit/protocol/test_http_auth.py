@@ -230,6 +230,37 @@ def test_that_of_a_presentation_is_good_for_setting_up_its_tracks_and_for_nothin
         assert not is_same_resource(said, "rtsp://h/live/cam/other", method)
 
 
+def test_after_an_answer_that_was_accepted_another_nonce_is_answered_once() -> None:
+    auth = ClientAuth("user", "secret", random_bytes)
+    assert auth.challenged(['Digest realm="cam", nonce="1"'])
+    for nonce in ("2", "3"):
+        assert auth.authorization("PLAY", URI)
+        auth.accepted()
+        assert auth.authorization("OPTIONS", URI)
+        assert not auth.challenged(
+            [f'Digest realm="cam", nonce="{int(nonce) - 1}", stale="FALSE"']
+        )  # not liked, for all that we know
+        assert auth.challenged([f'Digest realm="cam", nonce="{nonce}", stale="FALSE"'])
+        assert f'nonce="{nonce}"' in (auth.authorization("OPTIONS", URI) or "")
+        assert not auth.challenged(['Digest realm="cam", nonce="9", stale="FALSE"'])
+
+
+def test_a_password_that_is_wrong_is_wrong_whatever_nonce_comes_and_basic_has_none() -> None:
+    auth = ClientAuth("user", "wrong", random_bytes)
+    auth.accepted()  # what asks for no credentials
+    for challenge in ('Digest realm="cam", nonce="{}"', 'Basic realm="cam{}"'):
+        assert auth.challenged([challenge.format(1)])
+        assert auth.authorization("DESCRIBE", URI)
+        assert not auth.challenged([challenge.format(2)])
+        auth = ClientAuth("user", "right", random_bytes)
+    assert auth.challenged(['Basic realm="cam"'])
+    for _ in range(2):
+        assert auth.authorization("PLAY", URI)
+        auth.accepted()
+    auth.authorization("OPTIONS", URI)
+    assert not auth.challenged(['Basic realm="cam"'])
+
+
 @given(st.floats(0, 4e9), st.text(), st.text())
 def test_a_nonce_is_good_until_it_is_old_and_as_it_was_made(now_s: float, name: str, other: str) -> None:
     maker = NonceMaker(SECRET, lifetime_s=60)

@@ -9,7 +9,14 @@ from hypothesis import strategies as st
 from lalmesh.errors import LimitExceeded, LocalProtocolError, RemoteProtocolError
 from lalmesh.protocol.rtmp import ChunkReader, ChunkWriter, Message, chunk_message, message_header
 from lalmesh.protocol.rtmp._chunk import MAX_MESSAGE_BYTES
-from lalmesh.protocol.rtmp._chunk_reader import MAX_CHUNK_STREAMS, MAX_INTERLEAVED_BYTES, MAX_OPENING_MESSAGE_BYTES
+from lalmesh.protocol.rtmp._chunk_reader import (
+    LIGHT_BYTES_OF_A_BURST,
+    LIGHT_BYTES_OF_A_READ,
+    MAX_CHUNK_STREAMS,
+    MAX_INTERLEAVED_BYTES,
+    MAX_OPENING_MESSAGE_BYTES,
+    MESSAGE_WEIGHT_BYTES,
+)
 
 SET_CHUNK_SIZE_1000 = bytes.fromhex("02 000000 000004 01 00000000 000003e8")
 
@@ -222,6 +229,39 @@ def test_shared_bytes_are_the_message_for_every_chunk_size(chunk_size: int) -> N
     reader = ChunkReader()
     reader.chunk_size = chunk_size
     assert list(reader.feed(b"".join(pieces))) == [Message(9, 3, 0x1000000, prefix + payload)]
+
+
+EMPTY = bytes.fromhex("03 000000 000000 64 00000000")  # and each c3 is one more
+
+
+@pytest.mark.parametrize("read_bytes", [LIGHT_BYTES_OF_A_READ, 1 << 18])
+def test_messages_of_nothing_have_an_end(read_bytes: int) -> None:
+    reader = ChunkReader()
+    taken = list(reader.feed(EMPTY))
+
+    def flood() -> None:
+        for _ in range(100):
+            taken.extend(reader.feed(b"\xc3" * read_bytes))
+
+    with pytest.raises(LimitExceeded, match=f"limit {LIGHT_BYTES_OF_A_BURST}"):
+        flood()
+    assert len(taken) <= 1 + 2 * LIGHT_BYTES_OF_A_BURST // MESSAGE_WEIGHT_BYTES
+
+
+def test_small_messages_that_come_over_time_are_taken_for_ever() -> None:
+    reader = ChunkReader()
+    list(reader.feed(EMPTY))
+    assert sum(1 for _ in range(100_000) for _ in reader.feed(b"\xc3")) == 100_000
+    acknowledgement = bytes.fromhex("42 000000 000004 03 00000000")
+    list(reader.feed(bytes.fromhex("02 000000 000004 03 00000000 00000000")))
+    assert sum(1 for _ in range(100_000) for _ in reader.feed(acknowledgement)) == 100_000
+
+
+def test_a_burst_of_small_frames_is_taken() -> None:
+    frame = Message(8, 1, 0, bytes(5))
+    wire = whole(4, frame, 128) * 10_000
+    assert sum(1 for _ in ChunkReader().feed(wire)) == 10_000
+    assert len(read(*(wire[at : at + 7] for at in range(0, len(wire), 7)))) == 10_000
 
 
 def test_a_message_of_one_chunk_is_a_header_and_the_payload_itself() -> None:

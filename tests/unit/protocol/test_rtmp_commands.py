@@ -10,7 +10,9 @@ from lalmesh.amf import AmfValue, serialize_amf0
 from lalmesh.errors import LimitExceeded, RemoteProtocolError
 from lalmesh.protocol.rtmp import CAN_FORWARD, CAPS_MODEX, CAPS_RECONNECT, Capabilities, Message
 from lalmesh.protocol.rtmp._commands import (
+    FEW_VALUES,
     MAX_COMMAND_BYTES,
+    MAX_COMMAND_VALUES,
     MAX_FOURCCS,
     Command,
     asks_to_publish,
@@ -59,6 +61,23 @@ def test_a_publish_command_is_told_from_others(type_id: int) -> None:
     for other in (serialize_command("FCPublish", 0.0, None, "publish"), b"", b"\xff", bytes(MAX_COMMAND_BYTES + 1)):
         assert not asks_to_publish(message(other, type_id))
     assert not asks_to_publish(message(serialize_command("publish", 0.0), 18))
+
+
+@pytest.mark.parametrize("type_id", [17, 20])
+def test_a_command_has_few_values_for_its_bytes_and_few_at_all(type_id: int) -> None:
+    head = serialize_command("call", 1.0)
+    thicket = b"\x0a\0\0\0\0" + b"".join(b"\x0a\0\0\0\x02" + 2 * (b"\x07" + bytes((0, at))) for at in range(8))
+    for values in (thicket, b"\x05" * FEW_VALUES * 2, serialize_amf0(*["h264"] * MAX_COMMAND_VALUES)):
+        with pytest.raises(LimitExceeded, match="value count"):
+            parse_command(message(head + values, type_id))
+    assert len(parse_command(message(head + b"\x05" * 16, type_id)).arguments) == 16
+
+
+def test_a_connect_that_names_every_codec_is_read() -> None:
+    codes = [f"c{number:03}" for number in range(60)]
+    fields: dict[str, AmfValue] = {f"field {number}": "value" for number in range(40)}
+    fields |= {"fourCcList": list(codes), "videoFourCcInfoMap": dict.fromkeys(codes, 7.0), "audioFourCcInfoMap": {"*": 7.0}}
+    assert parse_command(message(serialize_command("connect", 1.0, fields))).argument(0) == fields
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf"), "7", None, True])

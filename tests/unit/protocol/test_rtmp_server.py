@@ -25,11 +25,18 @@ from lalmesh.protocol.rtmp import (
     RtmpServer,
     ServerEvent,
     StreamClosed,
+    _server,
 )
 from lalmesh.protocol.rtmp._chunk_reader import MAX_OPENING_MESSAGE_BYTES
 from lalmesh.protocol.rtmp._commands import Command, parse_command
 from lalmesh.protocol.rtmp._served import MAX_MESSAGE_STREAMS
-from lalmesh.protocol.rtmp._session import MAX_HELD_BYTES, MAX_HELD_MESSAGES
+from lalmesh.protocol.rtmp._session import (
+    COMMAND_WEIGHT_BYTES,
+    CONTROL_WEIGHT_BYTES,
+    MAX_HELD_BYTES,
+    MAX_HELD_MESSAGES,
+    REQUESTS_OF_A_BURST_BYTES,
+)
 
 C0C1C2 = b"\x03" + bytes(1536 * 2)
 
@@ -567,6 +574,99 @@ def test_answers_do_not_pile_up() -> None:
     pause = peer.writer.send(3, Message(20, 1, 0, serialize_amf0("pause", 0.0, None, True)))
     with pytest.raises(LimitExceeded, match="unsent answers"):
         list(peer.server.feed(pause * 30))
+
+
+#: by name: what is asked for, and on which message stream
+CALLS: dict[str, tuple[tuple[AmfValue, ...], int]] = {
+    "play": ((None, "a"), 1),
+    "pause": ((None, True), 1),
+    "seek": ((None, 0.0), 1),
+    "_checkbw": ((None,), 0),
+    "what nobody knows": ((), 0),
+}
+
+
+def said_again_and_again(name: str, peer: Peer) -> bytes:
+    arguments, stream_id = CALLS[name]
+    return peer.writer.send(3, Message(20, stream_id, 0, serialize_amf0(name, 1.0, *arguments)))
+
+
+@pytest.mark.parametrize("read_bytes", [4 << 10, 256 << 10])
+@pytest.mark.parametrize("name", CALLS)
+def test_commands_without_end_have_one_though_their_answers_are_read(
+    name: str, read_bytes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    peer, taken = playing(), 0
+
+    def counting(message: Message) -> Command:
+        nonlocal taken
+        taken += 1
+        return parse_command(message)
+
+    monkeypatch.setattr(_server, "parse_command", counting)
+    call = said_again_and_again(name, peer)
+
+    def flood() -> None:
+        for _ in range((256 << 10) // read_bytes):
+            list(peer.server.feed(call * (read_bytes // len(call))))
+            peer.server.data_to_send()
+
+    with pytest.raises(LimitExceeded, match=f"commands and pings.* limit {REQUESTS_OF_A_BURST_BYTES}"):
+        flood()
+    assert taken <= 1.1 * (REQUESTS_OF_A_BURST_BYTES + read_bytes) / COMMAND_WEIGHT_BYTES
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_a_command_now_and_then_is_taken_for_ever(name: str) -> None:
+    peer = playing()
+    call = said_again_and_again(name, peer)
+    for _ in range(3600):
+        list(peer.server.feed(call))
+        peer.server.data_to_send()
+
+
+def test_who_drags_a_slider_to_and_fro_is_answered_for_ever() -> None:
+    peer = playing()
+    calls = said_again_and_again("pause", peer) + said_again_and_again("seek", peer)
+    for _ in range(2000):
+        list(peer.server.feed(calls))
+        peer.server.data_to_send()
+
+
+def test_a_client_may_ask_for_all_its_streams_in_one_read() -> None:
+    peer = Peer()
+    peer.call("connect", {"app": "live"}, transaction_id=1.0)
+    peer.server.accept_connect()
+    names = ("releaseStream", "FCPublish", "createStream", "_checkbw", "getStreamLength")
+    calls = [Message(20, 0, 0, serialize_amf0(name, 1.0, None, "cam")) for name in names] * MAX_MESSAGE_STREAMS
+    calls += [Message(20, key, 0, serialize_amf0("publish", 0.0, None, "cam")) for key in range(1, MAX_MESSAGE_STREAMS + 1)]
+    assert len(list(peer.server.feed(b"".join(peer.writer.send(3, call) for call in calls)))) == MAX_MESSAGE_STREAMS
+
+
+@pytest.mark.parametrize(("type_id", "payload"), [(4, "0006 0000000{}"), (6, "0000000{} 02")])
+def test_what_is_answered_below_commands_has_an_end_too(type_id: int, payload: str) -> None:
+    peer = playing()
+    said = [peer.writer.send(2, Message(type_id, 0, 0, bytes.fromhex(payload.format(number)))) for number in (1, 2, 1)]
+    with pytest.raises(LimitExceeded, match="commands and pings"):
+        list(peer.server.feed(said[0] + (said[1] + said[2]) * 5000))
+    assert len(peer.heard()) <= (REQUESTS_OF_A_BURST_BYTES + 10_000 * 20) / CONTROL_WEIGHT_BYTES
+
+
+def test_a_ping_now_and_then_is_answered_for_ever() -> None:
+    peer = playing()
+    for _ in range(5000):
+        peer.say(4, bytes.fromhex("0006 00000001"))
+        assert [message.payload for message in peer.heard()] == [bytes.fromhex("0007 00000001")]
+
+
+def test_going_on_without_bytes_is_no_read_that_brings_something() -> None:
+    peer = playing()
+    call = said_again_and_again("_checkbw", peer)
+    list(peer.server.feed(call * (REQUESTS_OF_A_BURST_BYTES // COMMAND_WEIGHT_BYTES)))
+    for _ in range(1000):
+        list(peer.server.feed(b""))
+    with pytest.raises(LimitExceeded, match="commands and pings"):
+        list(peer.server.feed(call * 50))
 
 
 @pytest.mark.parametrize("state", STATES)

@@ -92,8 +92,8 @@ def described() -> Script:
     return script
 
 
-def active(*, public: str = PUBLIC, timeout: str = "") -> Script:
-    script = Script()
+def active(*, public: str = PUBLIC, timeout: str = "", auth: ClientAuth | None = None) -> Script:
+    script = Script(auth=auth)
     script.say(Public=public)
     script.asked()
     script.say(body=SDP)
@@ -357,6 +357,23 @@ def test_a_server_that_finds_everything_stale_is_not_asked_for_ever() -> None:
         assert script.say(401, WWW_Authenticate=stale) == []
         script.asked()
     assert script.say(401, WWW_Authenticate=stale) == [Failed("OPTIONS", 401, "Unauthorized")]
+
+
+def test_signs_of_life_go_on_though_a_camera_has_another_nonce_every_five_minutes() -> None:
+    script = active(auth=ClientAuth("user", "secret", random_bytes))
+    statuses, nonce = list[int](), ""
+    for now_s in range(130, 1330, 30):
+        script.client.handle_timer(float(now_s))
+        good = f'nonce="{now_s // 300}"'
+        while good not in script.asked().headers.get("authorization"):
+            assert good != nonce
+            statuses.append(401)
+            nonce = good
+            assert script.say(401, WWW_Authenticate=f'Digest realm="cam", {good}, stale="FALSE"', now_s=float(now_s)) == []
+        statuses.append(200)
+        assert script.say(now_s=float(now_s)) == []
+        assert script.quiet()
+    assert (statuses.count(401), statuses.count(200)) == (5, 40)
 
 
 def test_without_credentials_a_challenge_is_a_failure() -> None:

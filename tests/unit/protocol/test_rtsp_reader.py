@@ -16,7 +16,16 @@ from lalmesh.protocol.rtsp._messages import (
     serialize_frame,
     serialize_frame_header,
 )
-from lalmesh.protocol.rtsp._reader import MAX_BODY_BYTES, MAX_HEAD_BYTES, MAX_HEADER_FIELDS, MessageReader
+from lalmesh.protocol.rtsp._reader import (
+    FRAME_WEIGHT_BYTES,
+    MAX_BODY_BYTES,
+    MAX_HEAD_BYTES,
+    MAX_HEADER_FIELDS,
+    MESSAGE_WEIGHT_BYTES,
+    WEIGHT_OF_A_BURST_BYTES,
+    WEIGHT_OF_A_READ_BYTES,
+    MessageReader,
+)
 
 
 def read(*parts: bytes) -> list[Message]:
@@ -134,6 +143,46 @@ def test_a_frame_that_no_header_can_tell_is_our_own_error() -> None:
     for channel, size_bytes in ((256, 1), (-1, 1), (0, 65_536)):
         with pytest.raises(LocalProtocolError):
             serialize_frame_header(channel, size_bytes)
+
+
+EMPTY_FRAME = b"$\0\0\0"
+OPTIONS = b"OPTIONS * RTSP/1.0\r\nCSeq:1\r\n\r\n"
+ANSWER = b"RTSP/1.0 200\n\n"
+
+
+@pytest.mark.parametrize("read_bytes", [2 * WEIGHT_OF_A_READ_BYTES, 1 << 18])
+@pytest.mark.parametrize(
+    ("message", "weight"), [(EMPTY_FRAME, FRAME_WEIGHT_BYTES), (OPTIONS, MESSAGE_WEIGHT_BYTES), (ANSWER, MESSAGE_WEIGHT_BYTES)]
+)
+def test_messages_of_nothing_have_an_end(message: bytes, weight: int, read_bytes: int) -> None:
+    reader, read, taken = MessageReader(), message * (read_bytes // len(message)), list[Message]()
+
+    def flood() -> None:
+        for _ in range(1000):
+            taken.extend(reader.feed(read))
+
+    with pytest.raises(LimitExceeded, match=f"limit {WEIGHT_OF_A_BURST_BYTES}"):
+        flood()
+    assert len(taken) <= 2 * WEIGHT_OF_A_BURST_BYTES // weight
+
+
+def test_signs_of_life_that_come_over_time_are_taken_for_ever() -> None:
+    reader = MessageReader()
+    assert sum(1 for _ in range(10_000) for _ in reader.feed(OPTIONS * 3)) == 30_000  # a client that asks for three things at once
+    assert sum(1 for _ in range(10_000) for _ in reader.feed(OPTIONS + EMPTY_FRAME * 8)) == 90_000
+
+
+@pytest.mark.parametrize("payload_bytes", [1, 40, 160])  # Opus of silence, Opus, 20 ms of G.711
+def test_small_packets_are_taken_for_ever(payload_bytes: int) -> None:
+    packets = serialize_frame(0, bytes(12 + payload_bytes)) * 5000 + serialize_frame(1, bytes(32))
+    reader = MessageReader()
+    assert sum(1 for _ in range(20) for _ in reader.feed(packets)) == 20 * 5001
+
+
+def test_a_client_may_say_all_that_it_wants_at_once() -> None:
+    setup = b"SETUP rtsp://h/a/t RTSP/1.0\r\nCSeq: 1\r\nTransport: RTP/AVP/TCP\r\n\r\n"
+    reader = MessageReader()
+    assert len(list(reader.feed((DESCRIBE + setup * 16 + OPTIONS) * 20 + EMPTY_FRAME * 8000))) == 18 * 20 + 8000
 
 
 tokens = st.text("abcXYZ019-", min_size=1, max_size=8)

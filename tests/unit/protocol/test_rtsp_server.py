@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import random
+from collections import deque
+from collections.abc import Iterator
 from itertools import pairwise
+from urllib.parse import unquote
 
 import pytest
 from hypothesis import given
@@ -27,9 +30,12 @@ from lalmesh.protocol.rtsp import (
     StreamPath,
     TornDown,
     Transport,
+    _url,
     serialize_frame,
 )
 from lalmesh.protocol.rtsp._answers import MAX_UNSENT_BYTES
+from lalmesh.protocol.rtsp._messages import Message
+from lalmesh.protocol.rtsp._requests import MAX_URI_CHARS
 from lalmesh.protocol.rtsp._server import MAX_HELD_PACKETS, MAX_HELD_REQUESTS
 
 URI = "rtsp://h:5544/live/cam"
@@ -217,6 +223,7 @@ def test_a_track_may_be_set_up_again() -> None:
         ("RTP/AVP;multicast;port=1-2", 461),
         ("RTP/SAVP;unicast;client_port=1-2", 461),
         ("RTP/AVP;unicast", 461),
+        ("RTP/AVP;unicast;client_port=0-1", 461),  # nobody can send there
         ("RTP/AVP;unicast;client_port=x", 400),
         ("", 400),
         (f"{TCP};mode=record", 455),
@@ -402,6 +409,29 @@ def test_requests_that_are_wrong_in_themselves_are_refused() -> None:
     assert [answer.status for answer in peer.heard()] == [505, 505]
 
 
+def test_a_uri_that_is_too_long_is_refused() -> None:
+    peer, longest = Peer(), f"{URI}?{'x' * (MAX_URI_CHARS - len(URI) - 1)}"
+    for method in ("DESCRIBE", "ANNOUNCE", "OPTIONS", "SETUP"):
+        assert peer.status(method, longest + "x") == 414
+    assert len(peer.ask("DESCRIBE", longest)) == 1
+
+
+def test_a_long_uri_costs_its_setups_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    decoded: list[str] = []
+
+    def unquoted(text: str, **said: str) -> str:
+        decoded.append(text)
+        return unquote(text, **said)
+
+    peer = Peer()
+    peer.ask("ANNOUNCE", f"{URI}?{'%41' * 1300}", SDP)
+    peer.server.accept_announce([f"t{track}" for track in range(16)])
+    peer.heard()
+    monkeypatch.setattr(_url, "unquote", unquoted)
+    assert {peer.status("SETUP", "rtsp://h/x", Transport=TCP) for _ in range(1000)} == {404}
+    assert max(map(len, decoded)) < 20
+
+
 def test_pipelined_requests_wait_for_their_turn() -> None:
     peer = Peer()
     sent = peer.wire("OPTIONS") + peer.wire("DESCRIBE") + peer.wire("GET_PARAMETER") + peer.wire("OPTIONS")
@@ -450,11 +480,63 @@ def test_what_waits_has_bounds() -> None:
             publisher.say(serialize_frame(0, bytes(size_bytes)) * count)
 
 
+class Watched(deque[Message]):
+    """Counts how often a message in it is looked at."""
+
+    looks = 0
+
+    def __iter__(self) -> Iterator[Message]:
+        for message in super().__iter__():
+            self.looks += 1
+            yield message
+
+    def __reversed__(self) -> Iterator[Message]:
+        for message in super().__reversed__():
+            self.looks += 1
+            yield message
+
+
+def test_what_waits_is_looked_at_once_however_often_more_comes() -> None:
+    peer = Peer()
+    held = peer.server._inbox.messages = Watched()
+    peer.ask("DESCRIBE")
+    peer.say(peer.wire("OPTIONS") + serialize_frame(0, b"") * MAX_HELD_PACKETS)
+    for _ in range(1000):
+        peer.say(b"\n")
+    assert (len(held), held.looks) == (MAX_HELD_PACKETS + 1, MAX_HELD_PACKETS + 1)
+    with pytest.raises(LimitExceeded, match=f"packets .* of {MAX_HELD_PACKETS + 1}"):
+        peer.say(serialize_frame(0, b""))
+
+
+def test_what_waited_and_was_taken_makes_room() -> None:
+    peer = Peer()
+    for _ in range(3):
+        peer.ask("DESCRIBE")
+        peer.say((peer.wire("OPTIONS") + serialize_frame(0, bytes(60_000)) * 2) * MAX_HELD_REQUESTS)
+        peer.server.reject(404)
+        assert peer.say(b"") == []
+        assert len(peer.heard()) == MAX_HELD_REQUESTS + 1
+
+
+def test_requests_are_held_as_long_as_it_is_wished_and_packets_go_on() -> None:
+    peer = playing()
+    peer.server.holds_requests = True
+    assert [type(event) for event in peer.say(serialize_frame(1, b"rr") + peer.wire("PAUSE"))] == [PacketReceived]
+    assert peer.say(peer.wire("OPTIONS")) == []
+    assert peer.heard() == []
+    peer.server.holds_requests = False
+    assert peer.say(b"") == [Paused((0, 1))]
+    assert [answer.status for answer in peer.heard()] == [200, 200]
+    peer.server.holds_requests = True
+    with pytest.raises(LimitExceeded):
+        peer.say(peer.wire("OPTIONS") * (MAX_HELD_REQUESTS + 1))
+
+
 def test_answers_that_nobody_takes_do_not_pile_up() -> None:
     peer = Peer()
-    one = peer.wire("OPTIONS")
-    with pytest.raises(LimitExceeded):
-        peer.say(one * (MAX_UNSENT_BYTES // 100))
+    one = peer.wire("OPTIONS", CSeq="9" * 15_000)  # which the answer says again
+    with pytest.raises(LimitExceeded, match="unsent answers"):
+        peer.say(one * (MAX_UNSENT_BYTES // 15_000 + 1))
 
 
 @pytest.mark.parametrize("accept", ["accept_record", "accept_play", "reject", "accept_announce", "accept_describe", "accept_setup"])

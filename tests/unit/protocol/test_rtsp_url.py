@@ -1,13 +1,21 @@
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
+from urllib.parse import unquote
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from lalmesh.errors import UnsupportedError
-from lalmesh.protocol.rtsp._url import RtspUrl, StreamPath, base_url, match_control, resolve_control, split_path
+from lalmesh.protocol.rtsp import _url
+from lalmesh.protocol.rtsp._url import ControlUrls, RtspUrl, StreamPath, base_url, resolve_control, split_path
 
 DAHUA = "rtsp://h/cam/realmonitor?channel=1&subtype=0"
+
+
+def match_control(uri: str, base: str, controls: Sequence[str], taken: Collection[int] = ()) -> int | None:
+    return ControlUrls(base, controls).match(uri, taken)
 
 
 @pytest.mark.parametrize(
@@ -55,6 +63,7 @@ def test_another_scheme_is_not_supported() -> None:
         ("/live/cam", StreamPath("live", "cam", "")),
         ("rtsp://h", StreamPath("", "", "")),
         ("*", StreamPath("", "*", "")),
+        ("/live/cam?from=http://x/y", StreamPath("live", "cam", "from=http://x/y")),
         ("rtsp://h/../x", StreamPath("..", "x", "")),
     ],
 )
@@ -109,6 +118,28 @@ def test_a_track_is_found_by_any_way_to_write_its_url(uri: str) -> None:
 def test_absolute_controls_are_found() -> None:
     controls = ["rtsp://192.168.1.64:554/Streaming/Channels/101/trackID=1?transportmode=unicast", "trackID=2"]
     assert match_control(controls[0], "rtsp://h/", controls) == 0
+
+
+@pytest.mark.parametrize(
+    "uri", ["rtsp://h/live/c m/?k=v?ctype=video", "rtsp://h/live/c m?ctype=video", "/live/c m?ctype=video?k=v"]
+)
+def test_a_control_that_is_a_query_is_found_by_any_way_to_write_it(uri: str) -> None:
+    assert match_control(uri, "rtsp://h/live/c%20m/?k=v", ["?ctype=audio", "?ctype=video"]) == 1
+
+
+def test_what_tracks_are_compared_by_is_worked_out_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    decoded: list[str] = []
+
+    def unquoted(text: str, **said: str) -> str:
+        decoded.append(text)
+        return unquote(text, **said)
+
+    monkeypatch.setattr(_url, "unquote", unquoted)
+    urls = ControlUrls("rtsp://h/live/t?" + "%41" * 5000, [f"t{track}" for track in range(16)])
+    assert len(decoded) < 30
+    decoded.clear()
+    assert [urls.match(f"rtsp://x/live/t/t{track % 17}") for track in range(1000)][15:18] == [15, None, 0]
+    assert sum(map(len, decoded)) < 1000 * 20
 
 
 def test_another_track_is_not_found() -> None:

@@ -19,12 +19,14 @@ from lalmesh.protocol.sdp import (
     MediaDescription,
     MediaFormat,
     SessionDescription,
+    _formats,
     assign_payload_types,
     build_media,
     build_session,
     parse_media,
     parse_session,
 )
+from lalmesh.protocol.sdp._formats import parse_payload_type
 from lalmesh.protocol.sdp._model import MAX_FORMATS
 
 FOLDER = Path(__file__).parents[2] / "captures" / "sdp"
@@ -40,6 +42,25 @@ def formats(data: bytes) -> list[MediaFormat]:
 def only(lines: str) -> MediaFormat:
     (media_format,) = formats(lines.encode())
     return media_format
+
+
+def test_each_line_is_looked_at_once_however_many_formats_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked_at: list[str] = []
+
+    def watched(text: str) -> int | None:
+        looked_at.append(text)
+        return parse_payload_type(text)
+
+    numbers = range(96, 96 + MAX_FORMATS)
+    lines = [f"a={name}:{number} {value}" for number in numbers for name, value in (("rtpmap", "H264/90000"), ("fmtp", "a=b"))]
+    others = ["a=rtpmap:1 x", "a=fmtp:1 x"] * 450
+    (media,) = parse_session("\n".join([f"m=video 0 RTP/AVP {' '.join(map(str, numbers))}", *others, *lines]).encode()).media
+    monkeypatch.setattr(_formats, "parse_payload_type", watched)
+    assert len(media.formats) == MAX_FORMATS
+    assert len(looked_at) == len(others) + len(lines) + MAX_FORMATS
+    looked_at.clear()
+    assert media.passed_on == media.formats[0]
+    assert len(looked_at) <= 2 * (len(others) + len(lines)) + MAX_FORMATS + 1
 
 
 def test_the_example_of_rfc_2326_is_read() -> None:

@@ -11,7 +11,7 @@ from support.packaging import BOTH, packaged, received
 
 from lalmesh.media import AccessUnit, Codec, Track, TrackSet
 from lalmesh.protocol.rtp import Goodbye, is_rtcp, parse_compound
-from lalmesh.protocol.rtsp import InterleavedFrame, MessageReader
+from lalmesh.protocol.rtsp import InterleavedFrame, MessageReader, serialize_frame
 from lalmesh.remux import (
     Channels,
     InterleavedPackager,
@@ -22,6 +22,7 @@ from lalmesh.remux import (
     rtp_datagrams,
     rtp_frames,
 )
+from lalmesh.remux._interleaved import MAX_FIRST_FRAMES
 
 ELSEWHERE: Channels = ((10, 11), (4, 7))
 
@@ -102,6 +103,15 @@ def test_a_track_of_which_nothing_is_in_a_burst_has_no_first_packet() -> None:
     burst = b"".join(packaged(packager, framed(out, units())[:1]))
     assert packager.first_packets(burst).keys() == {0}
     assert packager.first_packets(b"") == {}
+
+
+def test_the_first_packets_are_looked_for_in_so_many_frames() -> None:
+    out = stream()
+    packager = InterleavedPackager(out, plain_channels(out))
+    video, audio = serialize_frame(0, bytes(2) + b"\0\x07" + b"\0\0\0\x09"), serialize_frame(2, bytes(12))
+    assert packager.first_packets(video * (MAX_FIRST_FRAMES - 1) + audio) == {0: (7, 9), 1: (0, 0)}
+    assert packager.first_packets(video * MAX_FIRST_FRAMES + audio) == {0: (7, 9)}
+    assert InterleavedPackager(out, (None, (2, 3))).first_packets(video * MAX_FIRST_FRAMES + audio) == {}
 
 
 def test_nothing_is_told_at_a_start_or_a_change() -> None:

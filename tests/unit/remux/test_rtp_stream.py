@@ -16,8 +16,8 @@ from lalmesh.codec.h265 import HevcDecoderConfigurationRecord, ParameterSets
 from lalmesh.errors import UnsupportedError
 from lalmesh.media import TICKS_PER_SECOND, AccessUnit, Codec, Track, TrackSet
 from lalmesh.protocol.rtp import Goodbye, RtpPacket, SenderReport, ntp_to_unix_us, parse_compound
-from lalmesh.protocol.sdp import parse_session
-from lalmesh.remux import RtpBurst, RtpStream, rtp_session, rtp_tracks
+from lalmesh.protocol.sdp import MediaDescription, parse_media, parse_session
+from lalmesh.remux import RtpBurst, RtpStream, _rtp_description, rtp_session, rtp_tracks
 
 SPS, PPS = bytes.fromhex("67640009acd94626c044000003000400000300783c489658"), bytes.fromhex("68efbcb0")
 OTHER_PPS = bytes.fromhex("68efbcb1")
@@ -141,6 +141,24 @@ def test_an_opaque_track_keeps_its_section_but_for_the_control() -> None:
     [sent] = packets(bursts(out, [AccessUnit(3, 0, 0, True, came)], tracks))
     assert (sent.payload, sent.payload_type, sent.marker) == (b"<a/>", 98, True)
     assert sent.ssrc == out.ssrc(2) != 9
+
+
+def test_a_section_is_read_once_for_all_who_ask(monkeypatch: pytest.MonkeyPatch) -> None:
+    tracks = BOTH.with_track(Track(track_id=3, codec=Codec.OPAQUE, configuration=OPAQUE))
+    out, read = stream(tracks), list[bytes]()
+
+    def watched(data: bytes) -> MediaDescription:
+        read.append(data)
+        return parse_media(data)
+
+    monkeypatch.setattr(_rtp_description, "parse_media", watched)
+    for _ in range(100):
+        assert out.describes(tracks)
+        assert out.description(tracks) == out.sdp
+        assert out.carried(tracks) == tracks.tracks
+    assert read == []
+    assert out.describes(replace(tracks, version=9))
+    assert read == [OPAQUE]
 
 
 def test_a_fixed_number_that_an_opaque_track_has_is_nobody_elses() -> None:

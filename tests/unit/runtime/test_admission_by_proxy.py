@@ -93,10 +93,32 @@ async def test_an_address_that_comes_too_often_is_refused_until_it_waits() -> No
 @in_virtual_time
 async def test_where_that_was_asked_before_tls_it_is_not_asked_again() -> None:
     listener = Listener(ListenerLimits(handshakes_per_s=0.1), is_secure=True)
-    assert not listener.admission.comes_too_often(CLIENT)
+    assert not listener.admission.turns_away(CLIENT, 0)
     assert listener.connect(CLIENT)[1] == ""
-    assert listener.admission.comes_too_often(CLIENT)
+    assert listener.admission.turns_away(CLIENT, 0)
     assert listener.refused("rate") == 1.0
+
+
+@in_virtual_time
+async def test_an_address_has_no_more_on_their_way_than_it_may_have_and_none_where_it_has_those() -> None:
+    listener = Listener(ListenerLimits(connections_per_address=2), is_secure=True)
+    turns_away = listener.admission.turns_away
+    assert [turns_away(CLIENT, beginning) for beginning in range(4)] == [False, False, True, True]
+    first, _ = listener.connect(CLIENT)
+    assert [turns_away(CLIENT, beginning) for beginning in (1, 2)] == [False, True], "the one that came may be on its way still"
+    listener.connect(CLIENT)
+    assert (turns_away(CLIENT, 0), turns_away(OTHER, 0)) == (True, False)
+    listener.admission.leave(first)
+    assert (turns_away(CLIENT, 0), listener.refused("address limit")) == (False, 4.0)
+
+
+@in_virtual_time
+async def test_who_is_on_the_blacklist_is_turned_away_and_a_proxy_never_is() -> None:
+    listener = Listener(replace(LIMITS, handshakes_per_s=0.1), is_secure=True)
+    listener.admission.blocks = lambda address: address != OTHER
+    assert [listener.admission.turns_away(address, 0) for address in (CLIENT, OTHER)] == [True, False]
+    assert [listener.admission.turns_away(PROXY, 9) for _ in range(9)] == [False] * 9
+    assert listener.refused("blacklist") == 1.0
 
 
 @in_virtual_time

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field, replace
 
 from hypothesis import given
 from hypothesis import strategies as st
-from support.edge_fakes import ORIGINS, epoch, gop, location, place, run_of
+from support.edge_fakes import ORIGINS, STREAM, epoch, gop, location, place, run_of
 
+from lalmesh.runtime.config import Config
 from lalmesh.runtime.following import (
     UNREACHABLE,
     Closed,
@@ -30,6 +31,7 @@ from lalmesh.runtime.following import (
 from lalmesh.runtime.link import CloseReason
 from lalmesh.runtime.ownership import NO_EPOCH, NO_PLACE, Place
 from lalmesh.runtime.reader import Reader
+from services.standalone.settings import lost_s
 
 SETTINGS = FollowSettings(lost_s=30)
 LOST = CloseReason.LINK_LOST
@@ -94,6 +96,17 @@ class Reading:
 
 def subscribed(commands: list[Command]) -> list[str]:
     return [command.origin.node.name for command in commands if isinstance(command, Subscribe)]
+
+
+def stays(reading: Reading, for_s: float) -> None:
+    """The scheduler says nothing new, and no subscription anything, for so long or until it gives up."""
+    until_s = reading.now + for_s
+    while not reading.finished and (reading.core._asking or (reading.core.next_timer or until_s) < until_s):
+        if reading.core._asking:
+            reading.does(NotLocated())
+        elif reading.core.next_timer is not None:
+            reading.fires()
+    reading.now = max(reading.now, until_s) if not reading.finished else reading.now
 
 
 def test_it_asks_where_the_stream_is_and_follows_its_origin() -> None:
@@ -264,6 +277,15 @@ def test_units_of_a_place_that_nobody_told_of_make_it_ask_which_heir_there_is() 
     assert subscribed(reading.does(Closed(1, LOST))) == ["q"]
 
 
+def test_without_a_grace_an_origin_that_is_lost_is_followed_by_its_heir() -> None:
+    config = Config.model_validate({"origin": {"grace_s": 0}})
+    reading = Reading(settings=FollowSettings(lost_s=lost_s(config))).following()
+    reading.does(Closed(1, LOST))
+    stays(reading, 0.1)
+    reading.does(Opened(2, epoch(1), place(1)._replace(heir=True)))
+    assert (reading.finished, reading.core.followed) == ("", 2)
+
+
 def test_a_stream_that_moves_is_read_at_both_places_until_the_new_one_delivers() -> None:
     reading = Reading().following()
     assert reading.does(Told(location(2, "q"))) == [Subscribe(2, ORIGINS["q"], place(2))]
@@ -342,10 +364,95 @@ def test_a_new_place_out_of_reach_is_given_up_only_where_the_old_one_delivers_no
     reading = Reading().following()
     reading.does(Told(location(2, "q")))
     reading.delivers(1, 1)
-    reading.fires()
-    assert (reading.finished, reading.now) == ("", 130.0)
-    reading.fires()
+    stays(reading, 30.0)
+    assert not reading.finished
+    stays(reading, 1000.0)
     assert (reading.finished, reading.now) == (UNREACHABLE, 160.0)
+
+
+def test_a_publisher_that_is_silent_after_its_stream_has_moved_is_not_taken_for_lost() -> None:
+    reading = Reading().following()
+    reading.does(Told(location(5, "q")))
+    reading.does(Opened(2, epoch(1), place(5)))
+    stays(reading, 1000.0)
+    assert (reading.finished, reading.open) == ("", {1: "o", 2: "q"})
+    assert reading.delivers(2, 5) == [Unsubscribe(1)]
+    assert reading.core.next_timer is None
+
+
+def test_a_publisher_that_is_silent_at_the_heir_is_not_taken_for_lost_once_that_is_written_down() -> None:
+    reading = Reading().following()
+    heir = place(1)._replace(heir=True)
+    reading.does(Told(replace(location(1), origin=ORIGINS["p"], place=heir)))
+    reading.does(Opened(2, epoch(1), heir))
+    reading.does(Told(location(5, "p", heir="q")))
+    stays(reading, 1000.0)
+    assert (reading.finished, reading.core.followed) == ("", 1)
+
+
+def test_a_new_place_that_is_open_and_lost_afterwards_is_given_up() -> None:
+    reading = Reading().following()
+    reading.does(Told(location(5, "q")))
+    reading.does(Opened(2, epoch(1), place(5)))
+    stays(reading, 100.0)
+    reading.does(Closed(2, LOST))
+    lost_at_s = reading.now
+    stays(reading, 1000.0)
+    assert reading.finished == UNREACHABLE
+    assert reading.now - lost_at_s <= 30.0
+
+
+def test_a_new_place_that_cannot_be_reached_is_given_up_though_the_old_one_is_open() -> None:
+    reading = Reading().following()
+    reading.does(Told(location(5, "q")))
+    stays(reading, 1000.0)
+    assert (reading.finished, reading.now) == (UNREACHABLE, 130.0)
+
+
+def test_a_new_place_that_knows_only_an_outdated_publication_is_given_up() -> None:
+    reading = Reading().following()
+    reading.does(Told(location(5, "q")))
+    reading.does(Opened(2, epoch(0), place(5)))
+    stays(reading, 1000.0)
+    assert (reading.finished, reading.now) == (UNREACHABLE, 130.0)
+
+
+def test_where_it_waits_for_the_publication_it_looks_again_before_it_gives_up() -> None:
+    reading = Reading().following()
+    reading.does(Closed(1, LOST))
+    reading.does(Opened(2, NO_EPOCH, NO_PLACE))  # it was there first; who publishes has come since, and is silent
+    stays(reading, 29.0)
+    (again,) = [port for port, origin in reading.open.items() if origin == "p"]
+    assert (reading.finished, again != 2) == ("", True)
+    reading.does(Opened(again, epoch(1), place(1)._replace(heir=True)))
+    assert reading.core.followed == again
+    stays(reading, 1000.0)
+    assert not reading.finished
+
+
+def test_what_it_follows_is_never_opened_anew_though_it_waited_there_for_the_publication() -> None:
+    reading = Reading().following()
+    reading.does(Closed(1, LOST))
+    reading.does(Opened(2, NO_EPOCH, NO_PLACE))
+    reading.delivers(2, 1, place(1)._replace(heir=True))
+    reading.does(Told(location(5, "q")))
+    begun = len(reading.commands)
+    stays(reading, 29.0)
+    assert reading.commands[begun:].count(Unsubscribe(2)) == 0
+    assert (reading.core.followed, reading.open[2]) == (2, "p")
+
+
+def test_where_no_publication_has_come_it_looks_once_and_gives_up_in_time() -> None:
+    reading = Reading().following()
+    reading.does(Closed(1, LOST))
+    reading.does(Opened(2, NO_EPOCH, NO_PLACE))
+    begun = len(reading.commands)
+    stays(reading, 29.0)
+    (again,) = [port for port, origin in reading.open.items() if origin == "p"]
+    reading.does(Opened(again, NO_EPOCH, NO_PLACE))
+    stays(reading, 1000.0)
+    assert (reading.finished, reading.now) == (UNREACHABLE, 130.0)
+    assert subscribed(reading.commands[begun:]).count("p") == 1
 
 
 def test_the_end_of_the_stream_ends_it_unless_it_is_followed_elsewhere() -> None:
@@ -367,6 +474,24 @@ def test_pauses_begin_anew_after_a_steady_while() -> None:
     before = reading.now
     reading.fires()
     assert reading.now - before <= 0.05
+
+
+def test_it_knows_where_it_reads_the_stream_for_another_reader_to_begin_there() -> None:
+    reading, heir = Reading(), place(1)._replace(heir=True)
+    assert reading.core.known(STREAM) is None
+    reading.does(Told(location(1, heir="p"), asked=True))
+    assert reading.core.known(STREAM) == location(1, heir="p")
+    reading.does(Opened(1, epoch(1), place(1)))
+    reading.delivers(1, 2)
+    assert reading.core.known(STREAM) == location(2, heir="p")
+    reading.does(Closed(1, LOST))
+    assert reading.core.known(STREAM) == location(1, heir="p")
+    reading.delivers(2, 2, heir)
+    assert reading.core.known(STREAM) == replace(location(1, "p"), place=heir)
+    reading.does(Told(location(5, "q")))
+    assert reading.core.known(STREAM) == location(5, "q")
+    reading.does(Closed(2, CloseReason.STREAM_ENDED, "over"))
+    assert reading.core.known(STREAM) == location(5, "q")
 
 
 _PORTS = st.integers(1, 6)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -99,6 +101,15 @@ def test_nobody_is_trusted_where_nobody_is_named() -> None:
 
 def test_quoted_pairs_are_unquoted_and_the_first_of_a_name_holds() -> None:
     assert parse_forwarded(r'a="x\"y,;" ; A=z , , b=') == [{"a": 'x"y,;'}, {"b": ""}]
+
+
+@pytest.mark.parametrize("before", ["", "for=1.2.3.4;" * 600, 'a="x"', "a=x", ","])
+def test_a_line_takes_as_many_steps_as_it_has_characters(before: str) -> None:
+    blanks = 1_000_000  # a step for each two of them would take an hour
+    began_s = time.process_time()
+    with pytest.raises(RemoteProtocolError):
+        parse_forwarded(before + " " * blanks + "@")
+    assert time.process_time() - began_s < 5.0
 
 
 @pytest.mark.parametrize("text", ["", "unknown", "_x", "[", "[]", "1.2.3", "1.2.3.4.5", "a:b", "::g", "[::1", ":80"])

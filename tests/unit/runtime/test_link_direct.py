@@ -80,6 +80,8 @@ async def test_units_are_flushed_before_the_publisher_is_gone() -> None:
     assert reader.seqs == [0, 1, 2]
     assert origin.group().ended == [CloseReason.DONE]
     assert publisher.closed is None
+    await settle()
+    assert publisher.closed == (CloseReason.DONE, "")  # the origin has all
 
 
 async def test_the_origin_ends_both_kinds_with_a_reason_after_the_last_units() -> None:

@@ -12,17 +12,17 @@ from hypothesis import strategies as st
 from support.links import KEEP_ALL, TRACKS, run
 from support.virtual_time import in_virtual_time
 
+from lalmesh.container.flv import MAX_CONFIGURATION_BYTES, MAX_METADATA_BYTES, MAX_VIDEO_METADATA_BYTES
 from lalmesh.errors import LimitExceeded, RemoteProtocolError, UnsupportedError
 from lalmesh.media import AccessUnit, Codec, Track, TrackSet
 from lalmesh.rpc.lalmesh.v1 import media_pb2, origin_pb2
 from lalmesh.runtime.link import CloseReason, LinkCounters, LinkLimits, LinkSession
 from lalmesh.runtime.link._interface import FAILED
-from lalmesh.runtime.link._limits import MESSAGE_MARGIN_BYTES
 from lalmesh.runtime.link._outlet import WireOutlet
 from lalmesh.runtime.link._session import MAX_CONTROL_ITEMS, MIN_SHARE_BYTES
 from lalmesh.runtime.link._wire import MAX_UNITS_PER_RUN, RunDecoder, RunEncoder
 from lalmesh.runtime.ownership import Epoch, Place
-from lalmesh.runtime.ring import Cursor, Ring, Run
+from lalmesh.runtime.ring import Cursor, Ring, RingLimits, Run
 
 SMALL = LinkLimits(batch_bytes=64 << 10)
 
@@ -43,6 +43,7 @@ UNITS = st.lists(
         cts=st.integers(-(2**31), 2**31 - 1),
         random_access=st.booleans(),
         payload=st.binary(max_size=20),
+        wall_us=st.integers(0, 2**60),
     ),
     min_size=1,
     max_size=5,
@@ -58,12 +59,20 @@ RUNS = st.builds(
 )
 
 
-@given(RUNS, st.integers(0, 2**60), st.integers(0, 2**60))
-def test_a_run_comes_back_from_the_wire(sent: Run, first_seq: int, wall_us: int) -> None:
+@given(RUNS, st.integers(0, 2**60))
+def test_a_run_comes_back_from_the_wire(sent: Run, first_seq: int) -> None:
     for index, unit in enumerate(sent.units):
         unit.seq = first_seq + index
-        unit.wall_us = wall_us + (unit.dts - sent.units[0].dts) * 100 // 9  # what later units' wall clock is taken to be
     assert RunDecoder().decode(encoded(sent)) == sent
+
+
+def test_what_was_received_at_once_is_of_one_age_however_long_it_plays() -> None:
+    sent = run(0, 500)  # 20 s, of an encoder that was cut off meanwhile
+    for unit in sent.units:
+        unit.wall_us = 7_000_000
+    ring = Ring(RingLimits(keep_us=3_000_000))
+    ring.append(RunDecoder().decode(encoded(sent)))
+    assert len(ring) == 500
 
 
 def test_tracks_travel_where_they_differ_from_those_before() -> None:
@@ -176,6 +185,111 @@ async def test_no_batch_is_larger_than_its_bound_and_nothing_is_lost() -> None:
         assert payload_of(batches, handle) == [unit.payload for unit in replay.units]
 
 
+def described(size: int, version: int = 1) -> TrackSet:
+    """Tracks with `size` bytes that tell of them."""
+    script = Track(track_id=3, codec=Codec.SCRIPT, configuration=version.to_bytes(4, "big").ljust(size, b"."))
+    return TrackSet((*TRACKS.tracks, script), version)
+
+
+def taken(batches: list[origin_pb2.LinkBatch], handle: int) -> list[Run]:
+    """The runs of one stream as the other side has them."""
+    decoder = RunDecoder()
+    return [decoder.decode(item.run) for batch in batches for item in batch.items if item.handle == handle]
+
+
+async def test_tracks_that_change_with_each_unit_fill_batches_like_payload() -> None:
+    limits = LinkLimits()
+    end, changing = End(limits), [replace(run(seq, 1), tracks=described(240_000, seq)) for seq in range(100)]
+    end.outlet(1, *changing)
+    batches = end.batches()
+    assert max(batch.ByteSize() for batch in batches) <= limits.batch_bytes
+    assert len(batches) == 50
+    assert [(each.units[0].payload, each.tracks) for each in taken(batches, 1)] == [
+        (each.units[0].payload, each.tracks) for each in changing
+    ]
+    assert end.failures == []
+
+
+async def test_the_tracks_of_many_streams_that_begin_at_once_fill_batches_like_payload() -> None:
+    limits = LinkLimits()
+    end, tracks = End(limits), described(240_000)
+    for handle in range(1, 71):
+        end.outlet(handle, *(replace(run(seq, 2), tracks=tracks) for seq in (0, 2)))
+    batches = end.batches()
+    assert max(batch.ByteSize() for batch in batches) <= limits.batch_bytes
+    assert sum(item.run.HasField("tracks") for batch in batches for item in batch.items) == 70
+    for handle in range(1, 71):
+        assert [unit.seq for each in taken(batches, handle) for unit in each.units] == [0, 1, 2, 3]
+
+
+async def test_tracks_that_are_larger_than_a_batch_go_alone() -> None:
+    end = End()
+    changing = [replace(run(seq, 3), tracks=described(300_000, seq)) for seq in range(0, 12, 3)]
+    end.outlet(1, run(0, 1))
+    end.outlet(2, *changing)
+    end.outlet(3, run(0, 1))
+    batches = end.batches()
+    assert sorted({handle for batch in batches for handle in handles(batch)}) == [1, 2, 3]
+    assert max(batch.ByteSize() for batch in batches) < 301_000
+    assert [unit.seq for each in taken(batches, 2) for unit in each.units] == list(range(12))
+    assert end.failures == []
+
+
+async def test_the_largest_unit_has_room_beside_the_largest_tracks_of_a_publisher_by_rtmp() -> None:
+    limits = replace(SMALL, max_message_bytes=1 << 20)
+    video, audio = (replace(track, configuration=bytes(MAX_CONFIGURATION_BYTES)) for track in TRACKS.tracks)
+    script = Track(track_id=3, codec=Codec.SCRIPT, configuration=bytes(MAX_METADATA_BYTES))
+    tracks = TrackSet((replace(video, video_metadata=bytes(MAX_VIDEO_METADATA_BYTES)), audio, script), 1)
+    end = End(limits)
+    end.outlet(1, replace(run(0, 1, size=limits.max_unit_bytes), tracks=tracks))
+    (batch,) = end.batches()
+    assert limits.max_unit_bytes < batch.ByteSize() <= limits.max_message_bytes
+    assert end.failures == []
+
+
+async def test_tracks_that_no_message_can_carry_end_their_stream_alone(caplog: pytest.LogCaptureFixture) -> None:
+    limits = replace(SMALL, max_message_bytes=1 << 20)
+    end = End(limits)
+    end.outlet(1, run(0, 1), replace(run(1, 1), tracks=described(1 << 20)))
+    end.outlet(2, run(0, 3, size=30_000))
+    batches = end.batches()
+    assert max(batch.ByteSize() for batch in batches) <= limits.max_message_bytes
+    assert (len(payload_of(batches, 1)), len(payload_of(batches, 2))) == (1, 3)
+    assert [handle for handle, _ in end.failures] == [1]
+
+
+LEAST_BATCH = LinkLimits(batch_bytes=16 << 10)
+BESIDE_BYTES = 512  #: numbers of the last run of a batch, its units and its tracks: these are counted once it is there
+BACKLOGS = st.lists(
+    st.lists(st.tuples(st.integers(1, 3), st.integers(8, 20_000), st.sampled_from([0, 500, 9_000, 40_000])), max_size=6), max_size=5
+)
+
+
+@given(BACKLOGS)
+def test_whatever_units_and_tracks_wait_batches_are_bounded_and_all_goes_in_order(
+    backlogs: list[list[tuple[int, int, int]]],
+) -> None:
+    asyncio.run(sent_whole(backlogs))
+
+
+async def sent_whole(backlogs: list[list[tuple[int, int, int]]]) -> None:
+    """Send a backlog of runs, (units, size of each, bytes of their tracks), for each stream."""
+    end, sent = End(LEAST_BATCH), dict[int, list[tuple[AccessUnit, TrackSet]]]()
+    for handle, backlog in enumerate(backlogs, 1):
+        runs, seq = list[Run](), 0
+        for version, (count, size, tracks_bytes) in enumerate(backlog):
+            runs.append(replace(run(seq, count, size), tracks=described(tracks_bytes, version)))
+            seq += count
+        sent[handle] = [(unit, each.tracks) for each in runs for unit in each.units]
+        end.outlet(handle, *runs)
+    batches = end.batches()
+    for batch in batches:
+        assert batch.ByteSize() <= LEAST_BATCH.batch_bytes + BESIDE_BYTES or len(batch.items) == 1 == len(batch.items[0].run.units)
+    for handle, units in sent.items():
+        assert [(unit, each.tracks) for each in taken(batches, handle) for unit in each.units] == units
+    assert end.failures == []
+
+
 async def test_a_backlog_leaves_room_for_the_others_in_each_batch() -> None:
     end = End()
     end.outlet(1, run(0, 2000, size=1000))
@@ -207,10 +321,10 @@ async def test_a_unit_larger_than_a_batch_goes_alone() -> None:
 async def test_a_unit_that_no_message_can_carry_ends_its_stream_alone(caplog: pytest.LogCaptureFixture) -> None:
     limits = replace(SMALL, max_message_bytes=1 << 20)
     end = End(limits)
-    bad = end.outlet(1, run(0, 1), run(1, 1, size=(1 << 20) - MESSAGE_MARGIN_BYTES + 1))
+    bad = end.outlet(1, run(0, 1), run(1, 1, size=limits.max_run_bytes + 1))
     end.outlet(2, run(0, 3, size=30_000))
     assert len(payload_of(end.batches(), 2)) == 3
-    assert end.failures == [(1, "access unit of more than 524288 bytes")]
+    assert end.failures == [(1, "access unit of more than 1015808 bytes with its tracks")]
     bad.wake()
     assert end.batches() == []
 

@@ -43,6 +43,16 @@ def video(first: int, last: int, *, number: int = 1, key_each: int = 10, missing
     return run(units, number=number, missing=missing, tracks=tracks)
 
 
+def described(size: int, version: int = 1) -> TrackSet:
+    """Video and audio, and `size` bytes that tell of them."""
+    return TrackSet((VIDEO, AUDIO, Track(track_id=3, codec=Codec.SCRIPT, version=version, configuration=bytes(size))), version)
+
+
+def told_bytes(tracks: TrackSet) -> int:
+    """What tracks add to the bytes of units."""
+    return sum(len(track.configuration) + len(track.video_metadata) for track in tracks.tracks)
+
+
 def seqs(runs: Iterable[Run | None]) -> list[int]:
     return [unit.seq for run in runs if run is not None for unit in run.units]
 
@@ -103,6 +113,34 @@ def test_one_unit_larger_than_the_bound_is_kept_alone() -> None:
     ring = Ring(RingLimits(max_bytes=10))
     ring.append(run([unit(0, key=True), unit(1, key=True, size=50)]))
     assert seqs(ring.runs(ring.start)) == [1]
+
+
+def test_tracks_that_hold_no_more_count_into_the_bound_of_bytes() -> None:
+    ring = Ring(RingLimits(keep_us=60 * SECOND_US, max_bytes=1 << 20))
+    for seq in range(100):
+        ring.append(video(seq, seq, key_each=1, tracks=described(240_000, seq)))
+    assert seqs(ring.runs(ring.start)) == [95, 96, 97, 98, 99]
+    assert ring.payload_bytes == 5 * 240_001
+    assert len(ring._marks) == 5
+
+
+def test_tracks_that_hold_now_push_nothing_out_however_large_they_are() -> None:
+    ring, tracks = Ring(RingLimits(max_bytes=10)), described(5000)
+    for seq in range(8):
+        ring.append(video(seq, seq, tracks=tracks))
+    assert ring.payload_bytes == 5008
+    assert seqs(rest(Cursor.joining(ring))) == list(range(8))
+    ring.append(video(8, 8, tracks=AV))
+    assert (ring.payload_bytes, seqs(ring.runs(ring.start)), ring.tracks) == (1, [8], AV)
+
+
+def test_tracks_that_go_on_after_a_hole_count_once() -> None:
+    ring, tracks = Ring(RingLimits(keep_us=SECOND_US)), described(1000)
+    for seq in range(0, 10, 2):
+        ring.append(video(seq, seq, tracks=tracks, missing=1))
+    assert (len(ring._marks), ring.payload_bytes) == (5, 1005)
+    ring.append(video(10, 30, tracks=described(200, 2)))
+    assert (ring.payload_bytes, len(ring)) == (1200 + 11 - 1000, 11)
 
 
 def test_a_unit_given_up_frees_its_payload_at_once() -> None:
@@ -265,6 +303,26 @@ def test_a_read_gives_at_most_the_bytes_asked_for_or_one_larger_unit() -> None:
     assert [seqs([part]) for part in rest(cursor, 10)] == [[0, 1], [2], [3], [4]]
 
 
+def test_tracks_that_the_reader_has_not_count_into_the_bytes_of_a_read() -> None:
+    ring = Ring(RingLimits(keep_us=60 * SECOND_US))
+    for first, tracks in ((0, described(10, 1)), (3, described(6, 2)), (6, described(30, 3))):
+        ring.append(run((unit(seq, key=True, size=4) for seq in range(first, first + 3)), tracks=tracks))
+    cursor = Cursor(ring, ring.start)
+    assert [seqs([part]) for part in rest(cursor, 14)] == [[0], [1, 2], [3, 4], [5], [6], [7, 8]]
+    assert cursor.read(14) is None
+
+
+def test_tracks_that_the_reader_has_not_are_withheld_with_a_unit_that_may_not_be_so_large() -> None:
+    ring, cursor = caught_up()
+    ring.append(more := video(5, 6, tracks=described(100)))
+    assert cursor.read(100, 100) is None
+    assert cursor.pending
+    assert seqs([cursor.read(100, 101)]) == [5]
+    assert seqs([cursor.read(1)]) == [6]
+    ring.append(again := video(7, 8, tracks=more.tracks))
+    assert cursor.read(2) is again
+
+
 def test_a_larger_unit_is_withheld_where_it_may_not_be_so_large() -> None:
     ring = Ring(RingLimits())
     ring.append(run([unit(0, key=True, size=30)]))
@@ -348,8 +406,17 @@ class Model:
         _, unit, tracks = self.units[position]
         return unit.random_access and unit.track_id == join_track(tracks)
 
+    def bytes_from(self, position: int) -> int:
+        """Of all units from there on, and of their tracks: those of units in a row once."""
+        kept = self.units[position:]
+        tracks = [tracks for at, (_, _, tracks) in enumerate(kept) if not at or kept[at - 1][2] is not tracks]
+        return sum(len(unit.payload) for _, unit, _ in kept) + sum(map(told_bytes, tracks))
+
     def missing_between(self, last: UnitName, first: UnitName) -> int:
         return self.order.index(first) - self.order.index(last) - 1
+
+
+FEW_WORDS, MANY_WORDS = described(20, 4), described(200, 5)
 
 
 @dataclass
@@ -366,7 +433,7 @@ APPENDS = st.builds(
     units=st.lists(st.tuples(st.sampled_from([False, False, True]), st.booleans(), st.integers(0, 30)), min_size=1, max_size=6),
     gap=st.sampled_from([0, 0, 0, 0, 1, 5]),
     new_publication=st.sampled_from([False] * 6 + [True]),
-    tracks=st.sampled_from([AV, AV, AV, AV_CHANGED, AUDIO_ONLY]),
+    tracks=st.sampled_from([AV, AV, AV, AV_CHANGED, AUDIO_ONLY, FEW_WORDS, MANY_WORDS]),
     step_us=st.sampled_from([0, 40, 100, 100, 5_000]),
 )
 LIMITS = st.builds(
@@ -401,7 +468,6 @@ def kept_from(model: Model, limits: RingLimits, before: int) -> int:
     newest = len(model.units) - 1
     tracks = model.units[-1][2]
     wall_us = [unit.wall_us for _, unit, _ in model.units]
-    sizes = [len(unit.payload) for _, unit, _ in model.units]
     main = max([at for at, (_, _, old) in enumerate(model.units) if join_track(old) != join_track(tracks)], default=-1) + 1
     joins = [at for at in range(max(before, main), newest + 1) if model.is_join(at)]
     keep_us = limits.keep_us if tracks.has_video else max(limits.keep_us, limits.audio_cache_us)
@@ -414,7 +480,7 @@ def kept_from(model: Model, limits: RingLimits, before: int) -> int:
         if at == newest
         or (
             newest + 1 - at <= limits.max_units
-            and sum(sizes[at:]) <= limits.max_bytes
+            and model.bytes_from(at) - told_bytes(tracks) <= limits.max_bytes
             and wall_us[newest] - wall_us[at] <= limits.max_us
         )
     )
@@ -429,17 +495,19 @@ def test_a_ring_keeps_what_is_wanted_within_its_bounds(appends: list[Appended], 
         start = kept_from(model, limits, start)
         assert (ring.start, ring.end) == (start, len(model.units))
         assert ring.newest(ALL) == [unit for _, unit, _ in model.units[start:]]
-        assert ring.payload_bytes == sum(len(unit.payload) for unit in ring.newest(ALL))
+        assert ring.payload_bytes == model.bytes_from(start)
         assert ring.last_name == model.units[-1][0]
 
 
 @given(st.lists(APPENDS, max_size=14), LIMITS)
 def test_bounds_hold_whatever_the_wall_clock_does(appends: list[Appended], limits: RingLimits) -> None:
-    ring = Ring(limits)
+    ring, model = Ring(limits), Model()
     for appended in runs_of(appends, steps_back=True):
         ring.append(appended)
+        model.append(appended)
         assert len(ring) <= limits.max_units
-        assert ring.payload_bytes <= limits.max_bytes or len(ring) == 1
+        assert ring.payload_bytes == model.bytes_from(ring.start)
+        assert ring.payload_bytes - told_bytes(ring.tracks) <= limits.max_bytes or len(ring) == 1
         kept = ring.newest(ALL)
         assert abs(kept[-1].wall_us - kept[0].wall_us) <= limits.max_us
 
@@ -450,6 +518,7 @@ class Reading:
 
     cursor: Cursor
     last: UnitName | None
+    told: TrackSet | None = None  # the tracks of the run before
 
 
 def check_run(model: Model, reading: Reading, got: Run) -> None:
@@ -466,7 +535,7 @@ def check_run(model: Model, reading: Reading, got: Run) -> None:
         assert got.missing == model.missing_between(reading.last, names[0])  # also: never again, never backwards
         fell_off = positions[reading.last] + 1 != first
         assert not fell_off or model.is_join(first)
-    reading.last = names[-1]
+    reading.last, reading.told = names[-1], got.tracks
 
 
 @given(st.lists(APPENDS | st.integers(0, 60), max_size=30), LIMITS, st.data())
@@ -485,7 +554,8 @@ def test_a_cursor_gives_each_unit_once_and_announces_every_hole(
         else:
             reading = readings[step % len(readings)]
             if (got := reading.cursor.read(step)) is not None:
-                assert sum(len(unit.payload) for unit in got.units) <= step or len(got.units) == 1
+                size = 0 if got.tracks is reading.told else told_bytes(got.tracks)
+                assert size + sum(len(unit.payload) for unit in got.units) <= step or len(got.units) == 1
                 check_run(model, reading, got)
     for reading in readings:
         for got in rest(reading.cursor):

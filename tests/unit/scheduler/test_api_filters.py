@@ -14,10 +14,12 @@ from lalmesh.runtime.ownership import NodeAddress, NodeId
 from lalmesh.runtime.recording import parse_rule
 from lalmesh.runtime.relay_rules import parse_relay_rule
 from lalmesh.runtime.scheduling.control import RelayState, RelayStatus
-from lalmesh.runtime.sessions import SessionTouch
-from services.scheduler.api import blacklist, recordings, relays, routing, sessions
+from lalmesh.runtime.scheduling.model import Role
+from lalmesh.runtime.sessions import Session, SessionFilter, SessionTouch
+from services.scheduler.api import blacklist, recordings, relays, routing, sessions, streams
 from services.scheduler.blacklisting import Listed
 from services.scheduler.recording_rules import RuleRecord
+from services.scheduler.records import NodeRecord
 from services.scheduler.relay_records import RelayRecord, RelayRuleRecord
 from services.scheduler.relays import Relays, ShownRelay
 from services.scheduler.sessions import MemorySessions
@@ -41,6 +43,14 @@ async def refused(web: Web, path: str, **wanted: str) -> tuple[str, str]:
     return problem["field"], problem["errors"][0]["detail"]
 
 
+def nodes() -> list[NodeRecord]:
+    """Two workers of an edge, and an edge that is none of them."""
+    return [
+        NodeRecord(address=NodeAddress(NodeId(name, b"12345678"), f"{name}:1"), role=Role.EDGE, machine="host", worker_of=of)
+        for name, of in (("edge-1", "edge"), ("edge-2", "edge"), ("edge-3", ""))
+    ]
+
+
 def of_relays() -> Web:
     records = [
         RelayRecord(id="a", is_push=False, stream=CAM, urls=("rtmp://s/live/cam",), edge=EDGE, rule="config-1"),
@@ -58,7 +68,7 @@ def of_relays() -> Web:
         rules=[("config-1", PULLS), ("d", PUSHES)],
         rule_record=lambda rule_id: by_api if rule_id == "d" else None,
     )
-    return Web(*relays.operations(cast(Any, SimpleNamespace(known=known, shown=shown))))
+    return Web(*relays.operations(cast(Any, SimpleNamespace(known=known, shown=shown)), nodes))
 
 
 @pytest.mark.parametrize(
@@ -73,6 +83,7 @@ def of_relays() -> Web:
         ({"state": "waiting"}, "c"),
         ({"edge": "edge-1"}, "ab"),
         ({"edge": "edge-2"}, ""),
+        ({"edge": "edge"}, "ab"),  # which it is a worker of
         ({"rule": "config-1"}, "a"),
         ({"stream": "live/cam", "kind": "pull", "state": "waiting"}, ""),
     ],
@@ -91,7 +102,7 @@ async def test_what_edges_reported_is_looked_through_once_however_many_relays_ar
     records = [RelayRecord(id=f"{n}", is_push=False, stream=CAM, urls=("rtmp://s/a/b",), edge=EDGE) for n in range(9)]
     known = SimpleNamespace(relays=lambda: records, state=lambda relay_id: None)
     view, states = SimpleNamespace(directory=SimpleNamespace(relaying=known)), SimpleNamespace(statuses=statuses)
-    web = Web(*relays.operations(Relays(NONE, cast(Any, view), cast(Any, SimpleNamespace(states=states)))))
+    web = Web(*relays.operations(Relays(NONE, cast(Any, view), cast(Any, SimpleNamespace(states=states))), nodes))
     assert len(await shown(web, "/v1/relays", "id")) == 9
     assert looks == ["all"]
     assert len(await shown(web, "/v1/relays", "id", state="connecting")) == 9
@@ -152,7 +163,7 @@ async def test_sessions_are_of_a_protocol_that_there_is() -> None:
     await directory.touch(
         "edge-1", [SessionTouch(id=each, stream=CAM, protocol=each) for each in ("rtmp", "rtmps", "wss-fmp4", "hls")]
     )
-    web = Web(*sessions.operations(directory, NONE), remote="127.0.0.1")
+    web = Web(*sessions.operations(directory, NONE, nodes), remote="127.0.0.1")
     for protocol in ("rtmp", "rtmps", "wss-fmp4", "hls"):
         assert await shown(web, "/v1/sessions", "id", protocol=protocol) == [protocol]
     assert await shown(web, "/v1/sessions", "id", protocol="https-hls") == []
@@ -163,6 +174,45 @@ async def test_sessions_are_of_a_protocol_that_there_is() -> None:
         assert detail.endswith("'https-hls'"), "all that may be said is told, to the end"
     status, problem = await web.told("POST", "/v1/sessions/kick", b'{"protocol":"RTMP"}')
     assert (status, problem["field"]) == (400, "protocol")
+
+
+async def test_sessions_of_a_node_are_those_of_all_its_workers() -> None:
+    directory = MemorySessions()
+    for each in ("edge-1", "edge-2", "edge-3", "other"):
+        await directory.touch(each, [SessionTouch(id=f"of-{each}", stream=CAM, protocol="rtmp")])
+    web = Web(*sessions.operations(directory, NONE, nodes), remote="127.0.0.1")
+    assert await shown(web, "/v1/sessions", "id", node="edge") == ["of-edge-1", "of-edge-2"]
+    assert await shown(web, "/v1/sessions", "id", node="edge-2") == ["of-edge-2"]
+    assert await shown(web, "/v1/sessions", "id", node="other") == ["of-other"], "also of one that has gone"
+    assert await shown(web, "/v1/sessions", "id", node="nobody") == []
+
+
+async def test_a_kick_of_a_node_is_of_all_its_workers() -> None:
+    kicked: list[SessionFilter] = []
+
+    async def kick_all(wanted: SessionFilter, reason: str, limit: int) -> tuple[list[Session], bool]:
+        kicked.append(wanted)
+        return [], False
+
+    web = Web(*sessions.operations(MemorySessions(), cast(Any, SimpleNamespace(kick_all=kick_all)), nodes), remote="127.0.0.1")
+    status, _ = await web.told("POST", "/v1/sessions/kick", b'{"node":"edge"}')
+    assert (status, kicked) == (202, [SessionFilter(nodes=frozenset({"edge", "edge-1", "edge-2"}))])
+    assert (await web.told("POST", "/v1/sessions/kick", b"{}"))[0] == 400, "nobody in particular"
+
+
+async def test_streams_of_a_node_are_those_of_all_its_workers() -> None:
+    at = {CAM: NodeAddress(NodeId("edge-2", b"12345678"), "edge-2:1"), CINEMA: NodeAddress(NodeId("other", b"12345678"), "o:1")}
+    directory = SimpleNamespace(
+        streams=lambda: sorted(at),
+        nodes=nodes,
+        claim=lambda stream: SimpleNamespace(edge=at[stream]),
+        group=lambda stream: None,
+        hls=SimpleNamespace(record=lambda stream: None),
+    )
+    for name, found in (("edge", [CAM]), ("edge-2", [CAM]), ("edge-1", []), ("other", [CINEMA])):
+        is_wanted = streams.wanted(cast(Any, directory), NONE, streams.StreamQuery(node=name))
+        assert list(filter(is_wanted, directory.streams())) == found
+    assert streams.wanted(cast(Any, directory), NONE, streams.StreamQuery()) is None
 
 
 @pytest.mark.parametrize("path", ["/v1/relays", "/v1/relays/rules"])

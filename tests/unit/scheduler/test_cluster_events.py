@@ -42,6 +42,22 @@ def test_all_replicas_tell_under_one_id_and_each_time_is_another() -> None:
     assert len({*ids(None, EDGE), *ids(None, AGAIN), *ids(EDGE, away[0]), *ids(EDGE, away[1])}) == 4
 
 
+def test_a_process_that_comes_and_goes_is_told_of_each_time() -> None:
+    first, second = replace(EDGE, lease_id=1), replace(EDGE, lease_id=2, mod_revision=8)
+    pairs: list[tuple[NodeRecord | None, NodeRecord | None]] = [(None, first), (first, None), (None, second), (second, None)]
+    told = [event for pair in pairs for event in events_of(NodeChanged(*pair), 0, _heard)]
+    assert [event.kind.value for event in told] == ["node_up", "node_down", "node_up", "node_down"]
+    assert len({event.once for event in told}) == 4
+    later = replace(first, mod_revision=7)  # another replica has not seen the first writes of the same membership
+    assert [event.once for event in events_of(NodeChanged(later, None), 0, _heard)] == [told[1].once]
+
+
+def test_a_lease_and_a_revision_of_one_number_are_two_happenings() -> None:
+    up = events_of(NodeChanged(None, replace(EDGE, lease_id=5)), 0, _heard)
+    back = events_of(NodeChanged(replace(EDGE, lease_id=5, away=True), replace(EDGE, lease_id=5, mod_revision=5)), 0, _heard)
+    assert len({event.once for event in (*up, *back)}) == 2
+
+
 def _heard(_: RelayRecord) -> bool:
     return False
 

@@ -41,6 +41,12 @@ class SharedLog(MemoryEventLog):
 
     is_shared = True
 
+    def empty(self) -> None:
+        """Be a Redis that came back with nothing: counts begin at 0 again."""
+        fresh = SharedLog(wall_clock=self._wall_clock)
+        fresh._changed = self._changed  # those who wait go on to
+        self.__dict__.update(fresh.__dict__)
+
 
 class Sink:
     """Takes everything, after a moment, but what begins as `away` says."""
@@ -346,3 +352,32 @@ async def test_who_is_away_gets_no_more_updates_until_it_has_the_last(monkeypatc
         monkeypatch.undo()
         await asyncio.sleep(20)
         assert world.updates in (5, 6)
+
+
+@in_virtual_time
+async def test_updates_go_on_after_the_log_has_come_back_empty() -> None:
+    async with AsyncExitStack() as stack:
+        world = World(stack)
+        _, hub = await world.replica("s1")
+        await asyncio.sleep(30)
+        hub.take(replace(hub.settings, update_interval_s=5.0))
+        await asyncio.sleep(101)
+        before = world.updates
+        world.log.empty()
+        await asyncio.sleep(60)
+        assert world.updates == before + 12
+
+
+@in_virtual_time
+async def test_who_is_away_while_the_log_comes_back_empty_gets_one_update_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with AsyncExitStack() as stack:
+        world = World(stack)
+        _, hub = await world.replica("s1")
+        await asyncio.sleep(30)
+        hub.take(replace(hub.settings, update_interval_s=5.0))
+        await asyncio.sleep(101)
+        before = world.updates
+        monkeypatch.setattr(Sink, "away", (hub.outbox.node.incarnation.hex(),))
+        world.log.empty()
+        await asyncio.sleep(60)
+        assert world.updates == before + 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from http import HTTPStatus
 from types import SimpleNamespace
 from typing import Any, cast
@@ -14,9 +15,21 @@ from support.virtual_time import in_virtual_time
 
 from lalmesh.errors import Unavailable
 from lalmesh.names import ANY_APP, StreamKey
+from lalmesh.runtime.event_kinds import EventKind
 from lalmesh.runtime.event_log import EventPage, shard_of
+from lalmesh.runtime.events import Event, event_id
 from services.scheduler.api import ApiRole, ApiToken, Asked, ProblemError, hash_token
-from services.scheduler.api.events import MAX_LISTENERS, MAX_OF_ADDRESS, EventsHeaders, EventsQuery, Listeners, operations
+from services.scheduler.api.events import (
+    MAX_LISTENERS,
+    MAX_OF_ADDRESS,
+    PAGE,
+    PIECE_CHARS,
+    EventsHeaders,
+    EventsQuery,
+    Listeners,
+    operations,
+)
+from services.scheduler.events import MemoryEventLog
 from services.scheduler.notifying import News
 
 
@@ -41,6 +54,34 @@ class SlowLog:
         return EventPage((), after)
 
 
+class Rounds:
+    """Checks that the loop has gone round, and served whatever else was ready, between any two steps."""
+
+    def __init__(self) -> None:
+        self.steps = 0
+        self.rounds = 0
+
+    def step(self) -> None:
+        assert self.rounds == self.steps
+        self.steps += 1
+        asyncio.get_running_loop().call_soon(self._went_round)
+
+    def _went_round(self) -> None:
+        self.rounds += 1
+
+
+class FullLog(MemoryEventLog):
+    """Never waits for anything, as one in memory; each look into it is a step of `rounds`."""
+
+    def __init__(self, rounds: Rounds) -> None:
+        super().__init__()
+        self._rounds = rounds
+
+    async def read(self, shards: Sequence[int], after: str, limit: int) -> EventPage:
+        self._rounds.step()
+        return await super().read(shards, after, limit)
+
+
 class Response:
     """Takes everything."""
 
@@ -57,9 +98,9 @@ class Response:
 class World:
     may_still = True
 
-    def __init__(self, *, match_app: bool = True) -> None:
+    def __init__(self, *, match_app: bool = True, log: MemoryEventLog | None = None) -> None:
         self.log = SlowLog()
-        hub = SimpleNamespace(log=self.log, is_running=True, deliveries=SimpleNamespace(news=News()))
+        hub = SimpleNamespace(log=log or self.log, is_running=True, deliveries=SimpleNamespace(news=News()))
         self.listeners = Listeners(cast(Any, hub), lambda key: key if match_app else StreamKey(ANY_APP, key.name))
 
     async def listen(self, address: str = "192.0.2.1", **query: Any) -> HTTPStatus:
@@ -94,6 +135,48 @@ async def test_who_may_not_listen_any_more_is_let_go_within_seconds(monkeypatch:
     world.may_still = False
     await asyncio.sleep(6.0)
     assert listening.done()
+
+
+async def full_of(rounds: Rounds, kind: EventKind, facts: dict[str, Any]) -> FullLog:
+    """A log of a thousand events."""
+    full = FullLog(rounds)
+    for number in range(1, 1001):
+        stream = StreamKey.of("live", f"cam{number % 50}")
+        event_of = Event(id=event_id(b"\1" * 8, number), kind=kind.value, at_us=number, node="edge", stream=stream, facts=facts)
+        await full.append([event_of])
+    return full
+
+
+@in_virtual_time
+async def test_the_loop_goes_round_between_pages_of_a_log_in_memory_though_nothing_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(web, "StreamResponse", Response)
+    rounds = Rounds()
+    world = World(log=await full_of(rounds, EventKind.STREAM_NOT_FOUND, {}))
+    listening = [asyncio.create_task(world.listen(kind=[EventKind.ALARM], after="0-0")) for _ in range(MAX_OF_ADDRESS)]
+    await asyncio.sleep(1.0)
+    assert rounds.steps >= MAX_OF_ADDRESS * 1000 // PAGE
+    for task in listening:
+        task.cancel()
+
+
+@in_virtual_time
+async def test_the_loop_goes_round_between_pieces_of_what_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    rounds = Rounds()
+    taken: list[bytes] = []
+
+    class Taking(Response):
+        async def write(self, data: bytes) -> None:
+            if data.startswith(b"id: "):
+                rounds.step()
+                taken.append(data)
+
+    monkeypatch.setattr(web, "StreamResponse", Taking)
+    world = World(log=await full_of(Rounds(), EventKind.UPDATE, {"groups": "x" * 6000}))
+    listening = asyncio.create_task(world.listen(kind=[EventKind.UPDATE], after="0-0"))
+    await asyncio.sleep(10.0)
+    assert b"".join(taken).count(b"id: ") == 1000
+    assert max(map(len, taken)) < PIECE_CHARS + 7000
+    listening.cancel()
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import json
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -10,6 +12,7 @@ from support.api_web import Web
 
 from lalmesh.names import StreamKey
 from lalmesh.runtime.api_tokens import ApiRole, ApiToken, hash_token
+from lalmesh.runtime.recording import parse_rule
 from lalmesh.runtime.scheduling import NamedStreams
 from services.scheduler.lal_api._control import LalControl
 from services.scheduler.lal_api._groups import Groups
@@ -42,21 +45,28 @@ class FakeRecordings:
 
     def __init__(self) -> None:
         self.records: list[Any] = []
+        self.ids = (f"r{number}" for number in itertools.count())
         self.known = SimpleNamespace(records=lambda: self.records)
 
-    async def add(self, rule: Any, stream: StreamKey) -> Any:
-        self.records.append(SimpleNamespace(id="r", stream=str(stream)))
-        return self.records[-1]
+    async def add(self, rule: Any, stream: StreamKey | None = None) -> Any:
+        record = SimpleNamespace(id=next(self.ids), stream=str(stream or ""), rule=rule)
+        self.records.append(record)
+        return record
 
     async def remove(self, record_id: str) -> None:
-        self.records.clear()
+        self.records[:] = [record for record in self.records if record.id != record_id]
+
+    @property
+    def shown(self) -> list[tuple[str, list[str]]]:
+        """What is recorded, as what."""
+        return [(record.stream, [made.value for made in record.rule.formats]) for record in self.records]
 
 
 class Lal:
     """The operations, with fakes below."""
 
     def __init__(self, *, match_app: bool = True, published: tuple[str, ...] = (), **asking: Any) -> None:
-        streams = [StreamKey.parse(text) for text in published]
+        streams = self.streams = [StreamKey.parse(text) for text in published]
         directory = SimpleNamespace(is_published=streams.__contains__, streams=lambda: streams)
 
         async def find_streams(names: list[str], timeout_s: float) -> list[NamedStreams]:
@@ -66,10 +76,11 @@ class Lal:
         service = SimpleNamespace(directory=directory, find_streams=find_streams)
         groups = Groups(cast(Any, service), nothing, nothing, match_app=match_app)
         self.relays = FakeRelays()
+        self.recordings = FakeRecordings()
         control = LalControl(
             groups=groups,
             relays=cast(Any, self.relays),
-            recordings=cast(Any, FakeRecordings()),
+            recordings=cast(Any, self.recordings),
             kicks=nothing,
             blacklisting=nothing,
         )
@@ -176,3 +187,44 @@ async def test_where_they_mean_something_another_one_is_another_stream() -> None
     assert await lal.code("POST", "/api/ctrl/start_record", b'{"stream_name":"cam"}', **TOKEN) == 0
     assert await lal.code("POST", "/api/ctrl/stop_record", b'{"stream_name":"cam","app_name":"x"}', **TOKEN) == 1003
     assert await lal.code("POST", "/api/ctrl/stop_record", b'{"stream_name":"cam","app_name":"live"}', **TOKEN) == 0
+
+
+def record_body(name: str = "cam", **said: Any) -> bytes:
+    return json.dumps({"stream_name": name, **said}).encode()
+
+
+@pytest.mark.parametrize("name", ["cam", "live/cam"])
+async def test_recording_is_stopped_though_the_stream_has_gone(name: str) -> None:
+    lal = Lal(published=("live/cam",))
+    await lal.recordings.add(parse_rule("* flv"))  # by a pattern, which is nobody's to stop here
+    assert await lal.code("POST", "/api/ctrl/start_record", record_body(), **TOKEN) == 0
+    lal.streams.clear()
+    assert await lal.code("POST", "/api/ctrl/stop_record", record_body("other"), **TOKEN) == 1003
+    assert await lal.code("POST", "/api/ctrl/stop_record", record_body(name), **TOKEN) == 0
+    assert lal.recordings.shown == [("", ["flv"])]
+    assert await lal.code("POST", "/api/ctrl/stop_record", record_body(name), **TOKEN) == 1003
+
+
+async def test_formats_that_are_not_recorded_yet_are_added_and_all_are_stopped() -> None:
+    lal = Lal(published=("live/cam",))
+    for formats, told in ((["flv"], "r0"), (["mp4", "flv"], "r1"), (["flv"], "r0"), (["mp4"], "r1"), (["flv", "mp4"], "r0")):
+        _, answer = await lal.web.told("POST", "/api/ctrl/start_record", record_body(formats=formats), **TOKEN)
+        assert (answer["error_code"], answer["data"]["record_id"]) == (0, told)
+    assert lal.recordings.shown == [("live/cam", ["flv"]), ("live/cam", ["mp4"])]
+    assert await lal.code("POST", "/api/ctrl/start_record", record_body(formats=["avi"]), **TOKEN) == 1002
+    assert await lal.code("POST", "/api/ctrl/stop_record", record_body(), **TOKEN) == 0
+    assert lal.recordings.shown == []
+
+
+async def test_of_several_streams_of_one_name_the_one_that_is_there_is_meant_and_no_other_is_stopped() -> None:
+    lal = Lal(published=("live/cam",))
+    for app in ("live", "tv"):
+        await lal.recordings.add(parse_rule("* flv"), StreamKey.of(app, "cam"))
+    assert await lal.code("POST", "/api/ctrl/stop_record", record_body(), **TOKEN) == 0
+    assert await lal.code("POST", "/api/ctrl/stop_record", record_body(), **TOKEN) == 1002
+    assert lal.recordings.shown == [("tv/cam", ["flv"])]
+    await lal.recordings.add(parse_rule("* flv"), StreamKey.of("live", "cam"))
+    lal.streams.clear()
+    assert await lal.code("POST", "/api/ctrl/stop_record", record_body(), **TOKEN) == 1002
+    assert await lal.code("POST", "/api/ctrl/stop_record", record_body(app_name="tv"), **TOKEN) == 0
+    assert lal.recordings.shown == [("live/cam", ["flv"])]

@@ -7,6 +7,8 @@ from contextlib import asynccontextmanager
 from typing import cast
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from support.reporting import SOON_S
 from support.turned_clock import Clock, RestoredRegistry
 
@@ -14,6 +16,7 @@ from lalmesh.errors import Unavailable
 from lalmesh.runtime.config import ConfigError, LiveConfig, load
 from lalmesh.runtime.registry import Compare, Operation, Put, TransactionResult
 from lalmesh.runtime.scheduling import LiveSettings, NodeCommand
+from lalmesh.runtime.scheduling.command_wire import parse_command, serialize_command
 from services.scheduler import SchedulerService
 from services.scheduler.cluster_records import TERM_KEY, parse_term, serialize_term
 from services.scheduler.live_settings import KEY, MAX_RECORD_BYTES, SettingsConflictError, SettingsPart, SettingsTooLargeError
@@ -182,3 +185,50 @@ async def test_a_record_that_is_none_is_no_settings(registry: MemoryRegistry) ->
     async with replica(registry) as part:
         await settle()
         assert part.current.values == {}
+
+
+ZONES = "scheduler.routing.zones"
+RECORDING = "hls.recording.rules"
+
+
+def networks(count: int) -> list[str]:
+    """Zones of so many networks."""
+    made = [f"10.{number // 256}.{number % 256}.0/24" for number in range(count)]
+    return ["west " + " ".join(made[start : start + 100]) for start in range(0, count, 100)]
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        (ZONES, networks(5000)),
+        (
+            RECORDING,
+            [f"live/customer-{number:04d}-* flv+mp4 segment_s=3600 keep_s=604800 keep_bytes=500000000000" for number in range(800)],
+        ),
+        (RECORDING, ["live/" + "é" * 500 + " flv"] * 240),  # some 240 KiB
+    ],
+)
+async def test_settings_as_long_as_they_may_be_reach_every_node(registry: MemoryRegistry, key: str, value: list[str]) -> None:
+    async with replica(registry, member := Member()) as part:
+        made = (await part.change({key: value})).settings
+        assert [parse_command(serialize_command(each)) for each in member.told] == [*member.told]
+        assert made.values == {key: value}
+
+
+@given(
+    values=st.dictionaries(
+        st.sampled_from([GOP, "edge.play.linger_s", "notify.server_id", ZONES, RECORDING, "auth.rules", "edge.rtsp.udp_start"]),
+        st.none()
+        | st.integers()
+        | st.floats()
+        | st.text()
+        | st.lists(st.text(max_size=30), max_size=3)
+        | st.sampled_from([networks(200), ["live/é* flv"], "next", ["allow live/* none"]]),
+        min_size=1,
+    )
+)
+async def test_whatever_is_taken_nodes_can_read(values: dict[str, object]) -> None:
+    async with replica(MemoryRegistry(lambda: 0.0), member := Member()) as part:
+        with contextlib.suppress(ConfigError):
+            await part.change(values)
+        assert [parse_command(serialize_command(each)) for each in member.told] == [*member.told]

@@ -165,3 +165,11 @@ def test_a_listing_tells_all_rules_at_once() -> None:
     assert core.handle(listing, 0) == []
     assert core.handle(Listing((), 21), 0) == [RulesChanged((parse_rule("* ts"),))]
     assert Directory(rejoin_s=1).handle(Listing((), 1), 0) == [RulesChanged(())]
+
+
+async def test_a_rule_that_was_removed_is_not_known_any_more_at_once(service: SchedulerService) -> None:
+    record = await service.recordings.add(RULE)
+    assert [known.id for known in service.recordings.known.records()] == [record.id]
+    assert await service.recordings.remove(record.id)
+    assert service.recordings.known.records() == []
+    assert not await service.recordings.remove(record.id)

@@ -15,13 +15,14 @@ from support.virtual_time import in_virtual_time
 from lalmesh.errors import StreamExists, StreamNotFound, Unavailable
 from lalmesh.names import StreamKey
 from lalmesh.runtime.ownership import NodeAddress, NodeId
-from lalmesh.runtime.registry import Compare, Operation, Registry, TransactionResult
+from lalmesh.runtime.registry import Compare, Operation, Put, Registry, RegistryUnavailable, TransactionResult
 from lalmesh.runtime.relay_rules import parse_relay_rule
 from lalmesh.runtime.scheduling import Claim, HeldStream, HlsWanted, NodeCommand, NodeReport, Refusal, Refused, Role, Wanted
 from lalmesh.runtime.scheduling.control import RelayJob, RelayJobs, RelayState, RelayStatus
 from services.scheduler import SchedulerService
 from services.scheduler.relay_demand import Wants
 from services.scheduler.relay_notes import RelayNotes
+from services.scheduler.relay_records import PUSHES, STATES, RelayStateRecord, serialize_state, state_key
 from services.scheduler.relays import MadeByRuleError, RelayingSettings, Relays, build_relays
 
 CAM = StreamKey.of("live", "cam")
@@ -81,6 +82,20 @@ class FarRegistry:
     async def transact(self, compares: Sequence[Compare], operations: Sequence[Operation]) -> TransactionResult:
         await asyncio.sleep(0.01)
         return await self._registry.transact(compares, operations)
+
+
+class ChangingLeader(FlakyRegistry):
+    """Does not take the first writes that begin a push: etcd has another leader, a moment later."""
+
+    def __init__(self, refused: int) -> None:
+        super().__init__(Clock())
+        self.refused = refused
+
+    async def transact(self, compares: Sequence[Compare], operations: Sequence[Operation]) -> TransactionResult:
+        if self.refused and any(isinstance(each, Put) and each.key.startswith(PUSHES) for each in operations):
+            self.refused -= 1
+            raise RegistryUnavailable("etcdserver: leader changed", retry_after_s=1)
+        return await super().transact(compares, operations)
 
 
 class Running:
@@ -231,6 +246,26 @@ async def test_every_replica_shows_how_far_a_relay_is() -> None:
 
 
 @in_virtual_time
+async def test_what_a_replica_that_has_gone_wrote_of_a_relay_that_is_over_is_removed_by_another() -> None:
+    running = Running()
+    replicas = [await running.world.replica(RULE, name=name) for name in ("s1", "s2")]
+    await asyncio.sleep(15.0)
+    await running.edge(replicas[0][0], "e1")
+    await wanted(replicas[0][0])
+    [job] = running.world.jobs("e1") or ()
+    running.streams["e1"] = (played(1),)
+    running.statuses["e1"] = (RelayStatus(id=job.id, state=RelayState.PAUSED, attempts=3, error="refused", since_us=5),)
+    left = Put(state_key("over"), serialize_state(RelayStateRecord(id="over", state=RelayState.RUNNING)))
+    await running.world.registry.transact([], [left])
+    await asyncio.sleep(3.0)
+    assert [entry.key for entry in (await running.world.registry.list(STATES)).entries] == [state_key(job.id)]
+    running.streams["e1"] = running.statuses["e1"] = ()
+    await asyncio.sleep(15.0)
+    assert (await running.world.registry.list(STATES)).entries == ()
+    await running.end(*(service for service, _ in replicas))
+
+
+@in_virtual_time
 async def test_what_edges_heard_that_have_left_is_not_kept() -> None:
     running = Running()
     service, relays = await running.world.replica(RULE)
@@ -340,6 +375,46 @@ async def test_what_is_published_is_sent_on() -> None:
     await asyncio.sleep(1.0)
     [job] = running.world.jobs("e1") or ()
     assert (job.is_push, job.urls) == (True, ("rtmp://target.example/live/cam",))
+    await running.end(service)
+
+
+async def publish(running: Running, service: SchedulerService, *streams: StreamKey) -> None:
+    """Have `streams` published at e1, an origin being there for it."""
+    origin = Node(service, address("o1"), Role.ORIGIN)
+    await origin.report()
+    claims = [Claim(stream=stream, publication=b"p" * 16) for stream in streams]
+    assert not any(isinstance(answer, Refused) for answer in await service.claim(address("e1"), claims, SOON_S))
+
+
+@pytest.mark.parametrize("refused", [1, 3])
+@in_virtual_time
+async def test_what_is_published_is_sent_on_though_the_registry_fails_as_it_begins(refused: int) -> None:
+    running = Running()
+    running.world.registry = ChangingLeader(refused)
+    service, _ = await running.world.replica(PUSH)
+    await running.edge(service, "e1")
+    streams = [StreamKey.of("live", f"cam{number}") for number in range(40)]  # where one fails others are not tried
+    await publish(running, service, *streams)
+    await asyncio.sleep(1.0 + 2 * refused)
+    assert running.world.registry.refused == 0
+    assert sorted(job.stream for job in running.world.jobs("e1") or ()) == sorted(streams)
+    await running.end(service)
+
+
+@in_virtual_time
+async def test_where_nothing_is_relayed_any_more_streams_that_come_and_go_are_not_kept() -> None:
+    running = Running()
+    service, relays = await running.world.replica()
+    await running.edge(service, "e1")
+    await relays.start_pull(StreamKey.of("live", "other"), [URL])
+    await asyncio.sleep(2.0)
+    await relays.stop_pull(StreamKey.of("live", "other"))
+    await publish(running, service, CAM)
+    await asyncio.sleep(2.0)
+    assert relays._relaying._begun is None
+    await relays.add_rule(PUSH)  # and are not forgotten
+    await asyncio.sleep(2.0)
+    assert [job.stream for job in running.world.jobs("e1") or ()] == [CAM]
     await running.end(service)
 
 

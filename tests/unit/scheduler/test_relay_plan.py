@@ -9,14 +9,23 @@ from lalmesh.names import ANY_APP, StreamKey
 from lalmesh.runtime.ownership import NodeAddress
 from lalmesh.runtime.registry import Changed, KeyValue, Removed
 from lalmesh.runtime.relay_rules import RelayRule, parse_relay_rule
-from lalmesh.runtime.scheduling.control import RelayState
+from lalmesh.runtime.scheduling.control import MAX_VIA, RelayState
 from lalmesh.runtime.scheduling.model import NOT_ASKED, AskedUrl, Endpoint, HeldStream, NodeReport, Role, Wanted
 from services.scheduler import records
 from services.scheduler.cluster_records import scheduler_key, serialize_scheduler
 from services.scheduler.directory import Directory
-from services.scheduler.relay_demand import HOLD_S, RelayDemand
+from services.scheduler.relay_demand import HOLD_S, VIA_HOLD_S, RelayDemand
 from services.scheduler.relay_places import RelayLoopError
-from services.scheduler.relay_plan import LEAST_UNWANTED_S, OWN_RIVAL_S, RIVAL_S, ROLL_OUT_S, RelayPlan, RelayWrite, Unfollowed
+from services.scheduler.relay_plan import (
+    LEAST_UNWANTED_S,
+    OWN_RIVAL_S,
+    RIVAL_S,
+    ROLL_OUT_S,
+    VIA_KEPT_S,
+    RelayPlan,
+    RelayWrite,
+    Unfollowed,
+)
 from services.scheduler.relay_records import (
     CONFIGURED,
     RelayRecord,
@@ -317,6 +326,59 @@ def test_clusters_that_it_is_wanted_for_are_told_to_the_source() -> None:
     assert world.look() == []
 
 
+def test_a_cluster_that_wants_it_no_more_is_named_a_while_longer_and_not_for_ever() -> None:
+    world = World(ALWAYS)
+    world.carry_out(*world.look())
+    world.want("a", "c")
+    world.want("b", replica="s2")
+    world.carry_out(*world.look(1.0))
+    world.want("a")
+    assert world.look(2.0) == []
+    assert world.look(1.9 + VIA_KEPT_S) == []
+    [write] = world.look(2.0 + VIA_KEPT_S)
+    assert write.now is not None
+    assert write.now.via == ("a", "b")
+    world.carry_out(write)
+    for replica in ("s1", "s2"):
+        world.remove(wanted_key(replica, CAM))
+    world.carry_out(*world.look(100.0), *world.look(100.0 + VIA_KEPT_S))
+    found = world.directory.relaying.pull(CAM)
+    assert found is not None
+    assert (found.via, world.look(200.0)) == ((), [])
+    assert world.plan._unnamed_since == {}
+
+
+def test_a_cluster_that_wants_it_again_is_named_from_then_on() -> None:
+    world = World(ALWAYS)
+    world.carry_out(*world.look())
+    world.want("c")
+    world.carry_out(*world.look(1.0))
+    world.want()
+    assert world.look(2.0) == []
+    world.want("c")
+    assert world.look(1.0 + VIA_KEPT_S) == []
+    world.want()
+    assert world.look(2.0 + VIA_KEPT_S) == []
+    assert world.look(1.0 + 2 * VIA_KEPT_S) == []
+    [write] = world.look(2.0 + 2 * VIA_KEPT_S)
+    assert write.now is not None
+    assert write.now.via == ()
+
+
+def test_what_was_named_before_makes_room_for_what_wants_it_now() -> None:
+    world = World(ALWAYS)
+    world.carry_out(*world.look())
+    made_up = [f"x{number}" for number in range(MAX_VIA)]
+    world.want(*made_up)
+    world.carry_out(*world.look(1.0))
+    world.want("real")
+    [write] = world.look(2.0)
+    assert write.now is not None
+    assert write.now.via == (*made_up[:-1], "real")
+    world.carry_out(write)
+    assert world.look(2.0) == []
+
+
 def with_endpoint(name: str, host: str, port: int) -> KeyValue:
     report = NodeReport(node=address(name), role=Role.EDGE, endpoints=(Endpoint("rtmp", host, port),))
     return KeyValue(records.node_key(name), records.serialize_node(records.NodeRecord.of(report)), 8, 8)
@@ -375,6 +437,24 @@ def test_who_waits_and_who_watches_wants_it_and_for_a_moment_longer() -> None:
     assert demand.look([CAM], (), 10.0) == {CAM: ()}
     assert demand.look((), [played(1, "b")], 11.0) == {CAM: ("b",)}
     assert demand.look((), [played(0)], 11.0 + HOLD_S) == {}
+
+
+def test_a_cluster_counts_as_long_as_it_says_so_and_not_as_long_as_anybody_watches() -> None:
+    demand = RelayDemand(World(PULL).directory)
+    assert demand.note(Wanted(CAM, via=("a",)), 0.0)
+    assert demand.look((), [played(1, "b")], 1.0) == {CAM: ("a", "b")}
+    assert demand.look([CAM], [played(1, "b")], 10.0) == {CAM: ("a", "b")}
+    assert demand.note(Wanted(CAM, via=("a",)), 10.0)
+    assert demand.look([CAM], (), 10.0 + VIA_HOLD_S - 0.1) == {CAM: ("a", "b")}
+    assert demand.look([CAM], (), 10.0 + VIA_HOLD_S) == {CAM: ()}
+    assert demand._via == {}
+
+
+def test_of_many_clusters_the_first_count_until_they_leave() -> None:
+    demand = RelayDemand(World(PULL).directory)
+    made_up = tuple(f"x{number}" for number in range(MAX_VIA))
+    assert demand.look((), [played(1, *made_up), played(1, "real")], 0.0) == {CAM: made_up}
+    assert demand.look((), [played(1, "real")], VIA_HOLD_S) == {CAM: ("real",)}
 
 
 def test_nobody_wants_what_no_rule_is_for_or_what_is_published() -> None:

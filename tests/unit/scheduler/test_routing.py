@@ -21,11 +21,23 @@ from services.scheduler.edges import NOMINAL_SESSIONS, Edge, Pool, usage_of, wei
 from services.scheduler.expected import EXPECTED_S, Coming
 from services.scheduler.records import NodeRecord
 from services.scheduler.route_urls import PROTOCOLS
-from services.scheduler.routing import DRAWS, FULL_S, Choice, NotListenedFor, Question, Route, Routing, ZoneMatch
+from services.scheduler.routing import (
+    DRAWS,
+    FULL_S,
+    MAX_HELD,
+    NETWORK_SHARE,
+    Choice,
+    NotListenedFor,
+    Question,
+    Route,
+    Routing,
+    ZoneMatch,
+)
 
 CAM = StreamKey.of("live", "cam")
 PLAY = Question(CAM, "http", is_play=True)
 PUBLISH = Question(CAM, "rtmp", is_play=False)
+HLS = PLAY._replace(as_session=False)
 
 
 def edge(
@@ -120,6 +132,60 @@ def test_who_did_not_come_makes_room_again() -> None:
     assert cluster.route(now=EXPECTED_S).edge.name == "a"
 
 
+def test_players_of_hls_take_no_room_for_sessions_and_bits_as_others_do() -> None:
+    cluster = Cluster(edge("a", 10))
+    for number in range(3000):  # 600 a second
+        assert cluster.route(HLS, now=number / 600).usage.share == 0.0
+    line = replace(edge("b", 10), capacity=Capacity(sessions=10, egress_bps=20 * STREAM_BPS))
+    cluster = Cluster(line)
+    cluster.names(5, HLS)
+    assert cluster.route(PUBLISH).usage == (0.25, "bit/s", False)
+    cluster.names(15, HLS)
+    with pytest.raises(Unavailable):
+        cluster.route(PUBLISH)
+    assert cluster.route(PUBLISH, EXPECTED_S).usage.share == 0.0
+
+
+@pytest.mark.parametrize("question", [PLAY, HLS, PUBLISH])
+@pytest.mark.parametrize("client", ["192.0.2.7", "2001:db8::7"])
+def test_those_of_one_network_who_never_come_do_not_fill_the_cluster(question: Question, client: str) -> None:
+    records = [replace(edge(name), capacity=Capacity(sessions=100, egress_bps=100 * STREAM_BPS)) for name in ("a", "b")]
+    cluster = Cluster(*records)
+    for number in range(4000):  # 200 a second, 20 s long
+        cluster.route(question._replace(client=client), now=number / 200)
+        sure = sum(max(cluster.routing._expected.of(record.node, number / 200)[0]) for record in records)
+        assert sure <= 200 * (2 * NETWORK_SHARE + 0.01)
+    assert not cluster.route(question, now=20.0).usage.is_full
+
+
+def test_many_of_one_network_are_spread_like_others() -> None:
+    cluster = Cluster(*(edge(f"e{number}", 1000) for number in range(10)))
+    spread = cluster.names(5000, PLAY._replace(client="192.0.2.7"))
+    assert all(450 <= spread[f"e{number}"] <= 550 for number in range(10))
+
+
+def test_of_one_network_so_many_are_sure_and_others_beside_them() -> None:
+    cluster = Cluster(edge("a", 1000))
+    counted = round(1000 * NETWORK_SHARE)
+    for clients, expected in (
+        (["192.0.2.7"] * 200, counted),
+        (["2001:db8::1", "2001:db8::2"] * 100, 2 * counted),  # neighbours
+        ([f"198.51.100.{number}" for number in range(200)], 2 * counted + 200),
+        ([""] * 200, 2 * counted + 400),  # somebody who may ask for many
+    ):
+        for client in clients:
+            cluster.route(PLAY._replace(client=client))
+        assert cluster.routing._expected.of(cluster.records["a"].node, 0.0)[0].sessions == expected
+
+
+def test_of_a_small_cluster_one_of_each_network_is_sure_at_least() -> None:
+    cluster = Cluster(edge("a", 2))
+    assert cluster.names(5, PLAY._replace(client="192.0.2.7")) == {"a": 5}
+    assert not cluster.route(PLAY._replace(client="192.0.2.8")).usage.is_full
+    with pytest.raises(Unavailable):
+        cluster.route()
+
+
 def test_the_zone_of_the_client_comes_first_as_long_as_it_has_room() -> None:
     cluster = Cluster(edge("w", 2, zone="west"), edge("e", 100, zone="east"))
     west = PLAY._replace(zone="west")
@@ -149,6 +215,14 @@ def test_many_players_of_one_stream_are_spread_all_the_same() -> None:
     cluster = Cluster(*(edge(f"e{number}", 1000) for number in range(10)))
     spread = cluster.names(5000)
     assert all(450 <= spread[f"e{number}"] <= 550 for number in range(10))
+
+
+@pytest.mark.parametrize("least_used", range(2 * MAX_HELD))
+def test_of_many_edges_that_have_a_stream_each_is_looked_at_as_often_as_another(least_used: int) -> None:
+    names = [f"e{number}" for number in range(2 * MAX_HELD)]
+    cluster = Cluster(*(edge(name, 100_000) for name in names), **dict.fromkeys(names, 1000) | {names[least_used]: 0})
+    found = cluster.names(200, cluster.holding(PLAY, *names))
+    assert 80 <= found[names[least_used]] <= 120  # half of the times, as it is one of half of them that are looked at
 
 
 def test_a_publisher_that_comes_back_goes_where_its_stream_is() -> None:

@@ -9,7 +9,7 @@ from lalmesh.runtime.ownership import NodeAddress, NodeId
 from lalmesh.runtime.scheduling.model import Capacity, Endpoint, Load, Role
 from services.scheduler.records import NodeRecord
 from services.scheduler.routing import Choice, Question, Routing
-from services.scheduler.wholes import Wholes, parts_of
+from services.scheduler.wholes import Wholes, names_of, parts_of
 
 PLAY = Question(StreamKey.of("live", "cam"), "http", is_play=True)
 
@@ -38,6 +38,13 @@ def test_workers_are_one_node_with_what_all_of_them_can_carry_and_do() -> None:
     loads = {"a-1": Load(sessions=3, opened_sessions=5), "a-2": Load(sessions=4, opened_sessions=6), "b": Load(sessions=1)}
     carried = [wholes.load(whole, lambda record: loads[record.node.name]) for whole in wholes.records]
     assert carried == [Load(sessions=7, opened_sessions=11), Load(sessions=1)]
+
+
+def test_what_is_of_a_node_is_of_it_and_all_its_workers() -> None:
+    records = (*WORKERS, edge("b"))
+    assert names_of("a", records) == {"a", "a-1", "a-2"}
+    assert names_of("a-1", records) == {"a-1"}
+    assert names_of("gone", records) == {"gone"}
 
 
 def test_each_part_knows_its_whole_and_what_is_no_part_is_its_own() -> None:

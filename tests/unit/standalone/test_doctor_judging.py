@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import ssl
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -21,7 +22,7 @@ from services.standalone.doctor._kernel import Kernel, judge_kernel
 from services.standalone.doctor._limits import descriptors_of, descriptors_of_sessions, judge_descriptors
 from services.standalone.doctor._names import judge_addresses
 from services.standalone.doctor._owners import Owner
-from services.standalone.doctor._path import IP_UDP_BYTES, Answered, UdpWay, judge_grpc, judge_mtu, judge_udp
+from services.standalone.doctor._path import IP_UDP_BYTES, Answered, UdpWay, ask, judge_grpc, judge_mtu, judge_udp
 from services.standalone.doctor._ports import Listener, judge_port, listeners
 from services.standalone.doctor._reach import Reached, Unreached, split, tls_reason
 from services.standalone.doctor._redis import judge_server
@@ -410,3 +411,28 @@ def test_tls_errors_are_told_in_words() -> None:
 def test_each_worker_of_an_origin_has_a_port_of_its_own(workers: int, first: int, ports: list[int]) -> None:
     config = Config.model_validate({"origin": {"workers": workers, "grpc": {"port": first}}})
     assert [each.port for each in listeners(config, "origin") if each.key == "origin.grpc"] == ports
+
+
+class BrokenChannel:
+    """A channel that fails just as what goes to the node has come to its end: to gRPC that is a call ended on this side."""
+
+    def stream_stream(self, *_: Any) -> Any:
+        async def answers(*_args: Any, **_named: Any) -> AsyncIterator[bytes]:
+            raise asyncio.CancelledError
+            yield b""
+
+        return answers
+
+    async def close(self, _grace: None) -> None:
+        pass
+
+
+class BrokenChannels:
+    def dial(self, _address: str) -> BrokenChannel:
+        return BrokenChannel()
+
+
+def test_a_call_that_grpc_ends_by_itself_ends_no_check() -> None:
+    channels: Any = BrokenChannels()
+    answered = asyncio.run(ask(channels, "127.0.0.1:1", "/lalmesh.v1.Origin/Link", 1.0))
+    assert judge_grpc("origin o", NEAR, answered).status is Status.FAILED

@@ -99,18 +99,20 @@ class TrackSet(_message.Message):
     def __init__(self, version: _Optional[int] = ..., tracks: _Optional[_Iterable[_Union[Track, _Mapping]]] = ...) -> None: ...
 
 class AccessUnit(_message.Message):
-    __slots__ = ("track_id", "dts", "cts", "random_access", "payload")
+    __slots__ = ("track_id", "dts", "cts", "random_access", "payload", "wall_clock_offset_us")
     TRACK_ID_FIELD_NUMBER: _ClassVar[int]
     DTS_FIELD_NUMBER: _ClassVar[int]
     CTS_FIELD_NUMBER: _ClassVar[int]
     RANDOM_ACCESS_FIELD_NUMBER: _ClassVar[int]
     PAYLOAD_FIELD_NUMBER: _ClassVar[int]
+    WALL_CLOCK_OFFSET_US_FIELD_NUMBER: _ClassVar[int]
     track_id: int
     dts: int
     cts: int
     random_access: bool
     payload: bytes
-    def __init__(self, track_id: _Optional[int] = ..., dts: _Optional[int] = ..., cts: _Optional[int] = ..., random_access: _Optional[bool] = ..., payload: _Optional[bytes] = ...) -> None: ...
+    wall_clock_offset_us: int
+    def __init__(self, track_id: _Optional[int] = ..., dts: _Optional[int] = ..., cts: _Optional[int] = ..., random_access: _Optional[bool] = ..., payload: _Optional[bytes] = ..., wall_clock_offset_us: _Optional[int] = ...) -> None: ...
 
 class UnitName(_message.Message):
     __slots__ = ("publication", "seq")

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from lalmesh.rpc.lalmesh.v1 import media_pb2 as lalmesh_dot_v1_dot_media__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17lalmesh/v1/origin.proto\x12\nlalmesh.v1\x1a\x16lalmesh/v1/media.proto\"0\n\tLinkBatch\x12#\n\x05items\x18\x01 \x03(\x0b\x32\x14.lalmesh.v1.LinkItem\"\xaf\x03\n\x08LinkItem\x12\x0e\n\x06handle\x18\x01 \x01(\r\x12&\n\x05hello\x18\x02 \x01(\x0b\x32\x15.lalmesh.v1.LinkHelloH\x00\x12\x37\n\x10open_publication\x18\x03 \x01(\x0b\x32\x1b.lalmesh.v1.OpenPublicationH\x00\x12;\n\x12publication_opened\x18\x04 \x01(\x0b\x32\x1d.lalmesh.v1.PublicationOpenedH\x00\x12\x39\n\x11open_subscription\x18\x05 \x01(\x0b\x32\x1c.lalmesh.v1.OpenSubscriptionH\x00\x12=\n\x13subscription_opened\x18\x06 \x01(\x0b\x32\x1e.lalmesh.v1.SubscriptionOpenedH\x00\x12\x1e\n\x03run\x18\x07 \x01(\x0b\x32\x0f.lalmesh.v1.RunH\x00\x12$\n\x06\x63losed\x18\x08 \x01(\x0b\x32\x12.lalmesh.v1.ClosedH\x00\x12-\n\x0bsource_lost\x18\t \x01(\x0b\x32\x16.lalmesh.v1.SourceLostH\x00\x42\x06\n\x04item\".\n\tLinkHello\x12\x0c\n\x04node\x18\x01 \x01(\t\x12\x13\n\x0bincarnation\x18\x02 \x01(\x0c\"\xf9\x01\n\x05Grant\x12\x0b\n\x03\x61pp\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12 \n\x05\x65poch\x18\x03 \x01(\x0b\x32\x11.lalmesh.v1.Epoch\x12\x13\n\x0bpublication\x18\x04 \x01(\x0c\x12!\n\x04\x65\x64ge\x18\x05 \x01(\x0b\x32\x13.lalmesh.v1.NodeRef\x12#\n\x06origin\x18\x06 \x01(\x0b\x32\x13.lalmesh.v1.NodeRef\x12!\n\x04heir\x18\x07 \x01(\x0b\x32\x13.lalmesh.v1.NodeRef\x12 \n\x05place\x18\x08 \x01(\x0b\x32\x11.lalmesh.v1.Place\x12\x11\n\tsignature\x18\t \x01(\x0c\"=\n\x07NodeRef\x12\x0c\n\x04node\x18\x01 \x01(\t\x12\x13\n\x0bincarnation\x18\x02 \x01(\x0c\x12\x0f\n\x07\x61\x64\x64ress\x18\x03 \x01(\t\"\xc9\x01\n\x0fOpenPublication\x12 \n\x05grant\x18\x01 \x01(\x0b\x32\x11.lalmesh.v1.Grant\x12\x19\n\x11take_over_as_heir\x18\x02 \x01(\x08\x12\x44\n\rtrace_context\x18\x03 \x03(\x0b\x32-.lalmesh.v1.OpenPublication.TraceContextEntry\x1a\x33\n\x11TraceContextEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"g\n\x11PublicationOpened\x12\'\n\x04held\x18\x01 \x01(\x0b\x32\x14.lalmesh.v1.UnitNameH\x00\x88\x01\x01\x12 \n\x05place\x18\x02 \x01(\x0b\x32\x11.lalmesh.v1.PlaceB\x07\n\x05_held\"\x90\x02\n\x10OpenSubscription\x12\x0b\n\x03\x61pp\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12 \n\x05place\x18\x03 \x01(\x0b\x32\x11.lalmesh.v1.Place\x12(\n\x05\x61\x66ter\x18\x04 \x01(\x0b\x32\x14.lalmesh.v1.UnitNameH\x00\x88\x01\x01\x12\x45\n\rtrace_context\x18\x05 \x03(\x0b\x32..lalmesh.v1.OpenSubscription.TraceContextEntry\x12\x0f\n\x07keep_ms\x18\x06 \x01(\r\x1a\x33\n\x11TraceContextEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x08\n\x06_after\"X\n\x12SubscriptionOpened\x12 \n\x05\x65poch\x18\x01 \x01(\x0b\x32\x11.lalmesh.v1.Epoch\x12 \n\x05place\x18\x02 \x01(\x0b\x32\x11.lalmesh.v1.Place\"\x91\x01\n\nSourceLost\x12\x0b\n\x03\x61pp\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12 \n\x05place\x18\x03 \x01(\x0b\x32\x11.lalmesh.v1.Place\x12#\n\x06origin\x18\x04 \x01(\x0b\x32\x13.lalmesh.v1.NodeRef\x12!\n\x04heir\x18\x05 \x01(\x0b\x32\x13.lalmesh.v1.NodeRef\"A\n\x06\x43losed\x12\'\n\x06reason\x18\x01 \x01(\x0e\x32\x17.lalmesh.v1.CloseReason\x12\x0e\n\x06\x64\x65tail\x18\x02 \x01(\t*\x9f\x02\n\x0b\x43loseReason\x12\x1c\n\x18\x43LOSE_REASON_UNSPECIFIED\x10\x00\x12\x15\n\x11\x43LOSE_REASON_DONE\x10\x01\x12\x1d\n\x19\x43LOSE_REASON_STREAM_ENDED\x10\x02\x12\x1a\n\x16\x43LOSE_REASON_NOT_FOUND\x10\x03\x12\x17\n\x13\x43LOSE_REASON_FENCED\x10\x04\x12\x1a\n\x16\x43LOSE_REASON_BAD_GRANT\x10\x05\x12\x1c\n\x18\x43LOSE_REASON_SOURCE_LOST\x10\x06\x12\x19\n\x15\x43LOSE_REASON_DRAINING\x10\x07\x12\x1a\n\x16\x43LOSE_REASON_LINK_LOST\x10\x08\x12\x16\n\x12\x43LOSE_REASON_LIMIT\x10\t2B\n\x06Origin\x12\x38\n\x04Link\x12\x15.lalmesh.v1.LinkBatch\x1a\x15.lalmesh.v1.LinkBatch(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17lalmesh/v1/origin.proto\x12\nlalmesh.v1\x1a\x16lalmesh/v1/media.proto\"0\n\tLinkBatch\x12#\n\x05items\x18\x01 \x03(\x0b\x32\x14.lalmesh.v1.LinkItem\"\xaf\x03\n\x08LinkItem\x12\x0e\n\x06handle\x18\x01 \x01(\r\x12&\n\x05hello\x18\x02 \x01(\x0b\x32\x15.lalmesh.v1.LinkHelloH\x00\x12\x37\n\x10open_publication\x18\x03 \x01(\x0b\x32\x1b.lalmesh.v1.OpenPublicationH\x00\x12;\n\x12publication_opened\x18\x04 \x01(\x0b\x32\x1d.lalmesh.v1.PublicationOpenedH\x00\x12\x39\n\x11open_subscription\x18\x05 \x01(\x0b\x32\x1c.lalmesh.v1.OpenSubscriptionH\x00\x12=\n\x13subscription_opened\x18\x06 \x01(\x0b\x32\x1e.lalmesh.v1.SubscriptionOpenedH\x00\x12\x1e\n\x03run\x18\x07 \x01(\x0b\x32\x0f.lalmesh.v1.RunH\x00\x12$\n\x06\x63losed\x18\x08 \x01(\x0b\x32\x12.lalmesh.v1.ClosedH\x00\x12-\n\x0bsource_lost\x18\t \x01(\x0b\x32\x16.lalmesh.v1.SourceLostH\x00\x42\x06\n\x04item\".\n\tLinkHello\x12\x0c\n\x04node\x18\x01 \x01(\t\x12\x13\n\x0bincarnation\x18\x02 \x01(\x0c\"\xf9\x01\n\x05Grant\x12\x0b\n\x03\x61pp\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12 \n\x05\x65poch\x18\x03 \x01(\x0b\x32\x11.lalmesh.v1.Epoch\x12\x13\n\x0bpublication\x18\x04 \x01(\x0c\x12!\n\x04\x65\x64ge\x18\x05 \x01(\x0b\x32\x13.lalmesh.v1.NodeRef\x12#\n\x06origin\x18\x06 \x01(\x0b\x32\x13.lalmesh.v1.NodeRef\x12!\n\x04heir\x18\x07 \x01(\x0b\x32\x13.lalmesh.v1.NodeRef\x12 \n\x05place\x18\x08 \x01(\x0b\x32\x11.lalmesh.v1.Place\x12\x11\n\tsignature\x18\t \x01(\x0c\"=\n\x07NodeRef\x12\x0c\n\x04node\x18\x01 \x01(\t\x12\x13\n\x0bincarnation\x18\x02 \x01(\x0c\x12\x0f\n\x07\x61\x64\x64ress\x18\x03 \x01(\t\"\xdc\x01\n\x0fOpenPublication\x12 \n\x05grant\x18\x01 \x01(\x0b\x32\x11.lalmesh.v1.Grant\x12\x19\n\x11take_over_as_heir\x18\x02 \x01(\x08\x12\x44\n\rtrace_context\x18\x03 \x03(\x0b\x32-.lalmesh.v1.OpenPublication.TraceContextEntry\x12\x11\n\treplay_ms\x18\x04 \x01(\r\x1a\x33\n\x11TraceContextEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"~\n\x11PublicationOpened\x12\'\n\x04held\x18\x01 \x01(\x0b\x32\x14.lalmesh.v1.UnitNameH\x00\x88\x01\x01\x12 \n\x05place\x18\x02 \x01(\x0b\x32\x11.lalmesh.v1.Place\x12\x15\n\ranswers_close\x18\x03 \x01(\x08\x42\x07\n\x05_held\"\x90\x02\n\x10OpenSubscription\x12\x0b\n\x03\x61pp\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12 \n\x05place\x18\x03 \x01(\x0b\x32\x11.lalmesh.v1.Place\x12(\n\x05\x61\x66ter\x18\x04 \x01(\x0b\x32\x14.lalmesh.v1.UnitNameH\x00\x88\x01\x01\x12\x45\n\rtrace_context\x18\x05 \x03(\x0b\x32..lalmesh.v1.OpenSubscription.TraceContextEntry\x12\x0f\n\x07keep_ms\x18\x06 \x01(\r\x1a\x33\n\x11TraceContextEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x08\n\x06_after\"X\n\x12SubscriptionOpened\x12 \n\x05\x65poch\x18\x01 \x01(\x0b\x32\x11.lalmesh.v1.Epoch\x12 \n\x05place\x18\x02 \x01(\x0b\x32\x11.lalmesh.v1.Place\"\x91\x01\n\nSourceLost\x12\x0b\n\x03\x61pp\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12 \n\x05place\x18\x03 \x01(\x0b\x32\x11.lalmesh.v1.Place\x12#\n\x06origin\x18\x04 \x01(\x0b\x32\x13.lalmesh.v1.NodeRef\x12!\n\x04heir\x18\x05 \x01(\x0b\x32\x13.lalmesh.v1.NodeRef\"A\n\x06\x43losed\x12\'\n\x06reason\x18\x01 \x01(\x0e\x32\x17.lalmesh.v1.CloseReason\x12\x0e\n\x06\x64\x65tail\x18\x02 \x01(\t*\x9f\x02\n\x0b\x43loseReason\x12\x1c\n\x18\x43LOSE_REASON_UNSPECIFIED\x10\x00\x12\x15\n\x11\x43LOSE_REASON_DONE\x10\x01\x12\x1d\n\x19\x43LOSE_REASON_STREAM_ENDED\x10\x02\x12\x1a\n\x16\x43LOSE_REASON_NOT_FOUND\x10\x03\x12\x17\n\x13\x43LOSE_REASON_FENCED\x10\x04\x12\x1a\n\x16\x43LOSE_REASON_BAD_GRANT\x10\x05\x12\x1c\n\x18\x43LOSE_REASON_SOURCE_LOST\x10\x06\x12\x19\n\x15\x43LOSE_REASON_DRAINING\x10\x07\x12\x1a\n\x16\x43LOSE_REASON_LINK_LOST\x10\x08\x12\x16\n\x12\x43LOSE_REASON_LIMIT\x10\t2B\n\x06Origin\x12\x38\n\x04Link\x12\x15.lalmesh.v1.LinkBatch\x1a\x15.lalmesh.v1.LinkBatch(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,8 +36,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_OPENPUBLICATION_TRACECONTEXTENTRY']._serialized_options = b'8\001'
   _globals['_OPENSUBSCRIPTION_TRACECONTEXTENTRY']._loaded_options = None
   _globals['_OPENSUBSCRIPTION_TRACECONTEXTENTRY']._serialized_options = b'8\001'
-  _globals['_CLOSEREASON']._serialized_start=1800
-  _globals['_CLOSEREASON']._serialized_end=2087
+  _globals['_CLOSEREASON']._serialized_start=1842
+  _globals['_CLOSEREASON']._serialized_end=2129
   _globals['_LINKBATCH']._serialized_start=63
   _globals['_LINKBATCH']._serialized_end=111
   _globals['_LINKITEM']._serialized_start=114
@@ -49,21 +49,21 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_NODEREF']._serialized_start=847
   _globals['_NODEREF']._serialized_end=908
   _globals['_OPENPUBLICATION']._serialized_start=911
-  _globals['_OPENPUBLICATION']._serialized_end=1112
-  _globals['_OPENPUBLICATION_TRACECONTEXTENTRY']._serialized_start=1061
-  _globals['_OPENPUBLICATION_TRACECONTEXTENTRY']._serialized_end=1112
-  _globals['_PUBLICATIONOPENED']._serialized_start=1114
-  _globals['_PUBLICATIONOPENED']._serialized_end=1217
-  _globals['_OPENSUBSCRIPTION']._serialized_start=1220
-  _globals['_OPENSUBSCRIPTION']._serialized_end=1492
-  _globals['_OPENSUBSCRIPTION_TRACECONTEXTENTRY']._serialized_start=1061
-  _globals['_OPENSUBSCRIPTION_TRACECONTEXTENTRY']._serialized_end=1112
-  _globals['_SUBSCRIPTIONOPENED']._serialized_start=1494
-  _globals['_SUBSCRIPTIONOPENED']._serialized_end=1582
-  _globals['_SOURCELOST']._serialized_start=1585
-  _globals['_SOURCELOST']._serialized_end=1730
-  _globals['_CLOSED']._serialized_start=1732
-  _globals['_CLOSED']._serialized_end=1797
-  _globals['_ORIGIN']._serialized_start=2089
-  _globals['_ORIGIN']._serialized_end=2155
+  _globals['_OPENPUBLICATION']._serialized_end=1131
+  _globals['_OPENPUBLICATION_TRACECONTEXTENTRY']._serialized_start=1080
+  _globals['_OPENPUBLICATION_TRACECONTEXTENTRY']._serialized_end=1131
+  _globals['_PUBLICATIONOPENED']._serialized_start=1133
+  _globals['_PUBLICATIONOPENED']._serialized_end=1259
+  _globals['_OPENSUBSCRIPTION']._serialized_start=1262
+  _globals['_OPENSUBSCRIPTION']._serialized_end=1534
+  _globals['_OPENSUBSCRIPTION_TRACECONTEXTENTRY']._serialized_start=1080
+  _globals['_OPENSUBSCRIPTION_TRACECONTEXTENTRY']._serialized_end=1131
+  _globals['_SUBSCRIPTIONOPENED']._serialized_start=1536
+  _globals['_SUBSCRIPTIONOPENED']._serialized_end=1624
+  _globals['_SOURCELOST']._serialized_start=1627
+  _globals['_SOURCELOST']._serialized_end=1772
+  _globals['_CLOSED']._serialized_start=1774
+  _globals['_CLOSED']._serialized_end=1839
+  _globals['_ORIGIN']._serialized_start=2131
+  _globals['_ORIGIN']._serialized_end=2197
 # @@protoc_insertion_point(module_scope)

@@ -100,7 +100,7 @@ class NodeRef(_message.Message):
     def __init__(self, node: _Optional[str] = ..., incarnation: _Optional[bytes] = ..., address: _Optional[str] = ...) -> None: ...
 
 class OpenPublication(_message.Message):
-    __slots__ = ("grant", "take_over_as_heir", "trace_context")
+    __slots__ = ("grant", "take_over_as_heir", "trace_context", "replay_ms")
     class TraceContextEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -111,18 +111,22 @@ class OpenPublication(_message.Message):
     GRANT_FIELD_NUMBER: _ClassVar[int]
     TAKE_OVER_AS_HEIR_FIELD_NUMBER: _ClassVar[int]
     TRACE_CONTEXT_FIELD_NUMBER: _ClassVar[int]
+    REPLAY_MS_FIELD_NUMBER: _ClassVar[int]
     grant: Grant
     take_over_as_heir: bool
     trace_context: _containers.ScalarMap[str, str]
-    def __init__(self, grant: _Optional[_Union[Grant, _Mapping]] = ..., take_over_as_heir: _Optional[bool] = ..., trace_context: _Optional[_Mapping[str, str]] = ...) -> None: ...
+    replay_ms: int
+    def __init__(self, grant: _Optional[_Union[Grant, _Mapping]] = ..., take_over_as_heir: _Optional[bool] = ..., trace_context: _Optional[_Mapping[str, str]] = ..., replay_ms: _Optional[int] = ...) -> None: ...
 
 class PublicationOpened(_message.Message):
-    __slots__ = ("held", "place")
+    __slots__ = ("held", "place", "answers_close")
     HELD_FIELD_NUMBER: _ClassVar[int]
     PLACE_FIELD_NUMBER: _ClassVar[int]
+    ANSWERS_CLOSE_FIELD_NUMBER: _ClassVar[int]
     held: _media_pb2.UnitName
     place: _media_pb2.Place
-    def __init__(self, held: _Optional[_Union[_media_pb2.UnitName, _Mapping]] = ..., place: _Optional[_Union[_media_pb2.Place, _Mapping]] = ...) -> None: ...
+    answers_close: bool
+    def __init__(self, held: _Optional[_Union[_media_pb2.UnitName, _Mapping]] = ..., place: _Optional[_Union[_media_pb2.Place, _Mapping]] = ..., answers_close: _Optional[bool] = ...) -> None: ...
 
 class OpenSubscription(_message.Message):
     __slots__ = ("app", "name", "place", "after", "trace_context", "keep_ms")

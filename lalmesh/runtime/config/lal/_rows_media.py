@@ -26,7 +26,7 @@ RTMP = (
         "rtmp.merge_write_size",
         0,
         "edge.fanout.max_delay_ms",
-        "Writes are gathered by time, the longer the more players there are; max_delay_ms: 0 writes each frame at once.",
+        "Writes are gathered by time, the longer the more players there are; max_delay_ms: 0 holds no frame back.",
     ),
 )
 

@@ -68,6 +68,42 @@ async def test_what_nobody_looks_at_is_not_held_until_it_is_whole(head: bytes) -
     assert answer.size_bytes == PIECES * PIECE_BYTES
 
 
+class Kept(Answering):
+    """A server that keeps its connections, of which each has its own script of what comes; None: it is closed."""
+
+    def __init__(self, *scripts: list[bytes | None]) -> None:
+        super().__init__(OK)
+        self._scripts = list(scripts)
+
+    async def dial(self, host: str, port: int, *, tls: bool) -> Wire:
+        self._said = self._play(self._scripts.pop(0))
+        return cast(Wire, self)
+
+    def _play(self, script: list[bytes | None]) -> Iterator[bytes]:
+        for data in script:
+            if data is None:
+                raise ConnectionFailed("closed by the server")
+            yield data
+
+
+WHOLE = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nabcd"
+
+
+async def test_a_connection_that_was_closed_while_it_was_idle_is_made_again() -> None:
+    asking = HttpAsking(Kept([WHOLE, None], [WHOLE]))
+    for _ in range(2):
+        assert (await asking.get(URL, keep_bytes=4, limit_s=10)).body == b"abcd"
+
+
+@pytest.mark.parametrize("came", [WHOLE[:9], WHOLE[:-2]])
+async def test_an_answer_that_is_cut_off_is_a_failure(came: bytes) -> None:
+    asking = HttpAsking(Kept([WHOLE, came, None], [WHOLE]))
+    await asking.get(URL, keep_bytes=4, limit_s=10)
+    with pytest.raises(ConnectionFailed):
+        await asking.get(URL, keep_bytes=4, limit_s=10)
+    assert (await asking.get(URL, keep_bytes=4, limit_s=10)).body == b"abcd", "the next one has a connection of its own"
+
+
 async def test_the_first_words_of_a_refusal_are_kept() -> None:
     answer = await got(Answering(MISSING + b"no such stream\n", pieces=1), keep_bytes=0)
     assert answer.body.startswith(b"no such stream\n")

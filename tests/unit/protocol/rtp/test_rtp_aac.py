@@ -156,6 +156,33 @@ def test_a_frame_over_the_bound_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
+    ("parameters", "header", "data_bytes"),
+    [
+        ({"sizelength": "1"}, b"\x00", 0),  # 8192 frames of nothing
+        ({"sizelength": "1"}, b"\xff", 8_192),  # 8192 frames of a byte
+        ({"sizelength": "6", "indexlength": "2"}, b"\x04", 1_024),  # 1024 frames of AAC-lbr
+        ({"sizelength": "1"}, b"\x00", 40_000),
+    ],
+)
+def test_frames_of_next_to_nothing_are_refused(parameters: dict[str, str], header: bytes, data_bytes: int) -> None:
+    tested = receiver(**{"indexlength": "0", "indexdeltalength": parameters.get("indexlength", "0")} | parameters)
+    with pytest.raises(LimitExceeded):
+        tested.feed(packet((8_192).to_bytes(2, "big") + header * 1_024 + bytes(data_bytes)))
+
+
+@pytest.mark.parametrize("count", [1, 2, 32, 128, 512])
+def test_silence_may_share_a_packet(count: int) -> None:
+    frames = [bytes.fromhex("00c80080")] * count
+    assert len(receiver().feed(packet(hbr(*frames)))) == count
+
+
+def test_a_frame_alone_may_be_of_a_byte() -> None:
+    assert receiver().feed(packet(hbr(b"x"))) == [TimedUnit(0, b"x")]
+    short = receiver(sizelength="1", indexlength="0", indexdeltalength="0")
+    assert short.feed(packet(bytes.fromhex("0001 80 07"))) == [TimedUnit(0, b"\x07")]
+
+
+@pytest.mark.parametrize(
     ("parameters", "error"),
     [
         ({"mode": "CELP-vbr"}, UnsupportedError),

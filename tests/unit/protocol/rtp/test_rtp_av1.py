@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lalmesh.codec.av1 import Obu, serialize_obu
-from lalmesh.errors import RemoteProtocolError
+from lalmesh.errors import LimitExceeded, RemoteProtocolError
 from lalmesh.media import AccessUnit, Codec, Track
 from lalmesh.protocol.rtp import (
     Depacketized,
@@ -16,6 +16,7 @@ from lalmesh.protocol.rtp import (
     build_depacketizer,
     build_packetizer,
 )
+from lalmesh.protocol.rtp._av1_in import MAX_ELEMENTS
 
 # what ffmpeg 9.0 -c:v libsvtav1 -preset 11 makes of 320x180
 SEQUENCE_HEADER = bytes.fromhex("0200000521e7f66257c802")
@@ -128,6 +129,13 @@ def test_a_unit_of_too_many_obus_is_dropped() -> None:
 def test_broken_payloads_are_refused(wire: str) -> None:
     with pytest.raises(RemoteProtocolError):
         receiver().feed(packet(bytes.fromhex(wire)))
+
+
+def test_a_packet_of_too_many_elements_is_refused_before_all_are_made() -> None:
+    with pytest.raises(LimitExceeded) as caught:
+        receiver().feed(packet(bytes(60_000)))
+    assert caught.value.value == MAX_ELEMENTS + 1
+    assert receiver().feed(packet(b"\x00" + b"\x01\x30" * MAX_ELEMENTS)) == []
 
 
 def test_packets_are_those_of_the_standard() -> None:

@@ -132,6 +132,72 @@ def test_a_clock_that_jitters_is_mended_and_teaches_no_depth() -> None:
     ]
 
 
+def test_a_clock_that_is_set_back_loses_no_picture_where_none_is_reordered() -> None:
+    tested = DecodingTimes()
+    tested.configure(None, 0, 2)
+    at = [index * T - (800 * 90 if index >= 250 else 0) for index in range(500)]
+    given_back = [unit for pts in at for unit in tested.feed(AccessUnit(1, pts, 0, False, b""))]
+    assert len(given_back) == 500
+    assert (tested.dropped, tested.depth) == (0, 0)
+    assert all(unit.cts == 0 for unit in given_back)
+    assert [unit.dts for unit in given_back[270:]] == at[270:]
+    check(given_back)
+
+
+def of_mini_gops(count: int) -> list[AccessUnit]:
+    """I0 P4 b2 b1 b3 P8 ..., all of one sequence."""
+    return shown(0, *(4 * gop + at for gop in range(count) for at in (4, 2, 1, 3)))
+
+
+@pytest.mark.parametrize("first", range(41, 45))
+@pytest.mark.parametrize("back_ms", [50, 200, 800])
+def test_a_clock_that_is_set_back_loses_no_picture_among_b_frames(back_ms: int, first: int) -> None:
+    tested = times()
+    sent = of_mini_gops(200)
+    wanted = [unit.dts for unit in sent]
+    for unit in sent[first:]:
+        unit.dts -= back_ms * 90
+    came = [unit.dts for unit in sent]
+    given_back = [unit for one in sent for unit in tested.feed(one)] + tested.flush()
+    assert (len(given_back), tested.dropped, tested.depth) == (len(sent), 0, 2)
+    assert order_of([unit.pts for unit in given_back[45:]]) == order_of(wanted[45:])  # all behind the mini GOP of the step
+    assert [unit.pts for unit in given_back[-100:]] == came[-100:]
+    check(given_back)
+
+
+def order_of(times: list[int]) -> list[int]:
+    return sorted(range(len(times)), key=times.__getitem__)
+
+
+def test_what_a_clock_was_set_back_by_is_taken_back_by_half_a_picture() -> None:
+    tested = times()
+    sent = of_mini_gops(7)
+    for unit in sent[13:]:
+        unit.dts -= 5 * T
+    given_back = [unit for one in sent for unit in tested.feed(one)] + tested.flush()
+    later = [(unit.pts - at) / T for unit, at in zip(given_back, [unit.pts for unit in of_mini_gops(7)], strict=True)]
+    assert later == [0.0] * 13 + [0.0] * 4 + [-0.5] * 4 + [-1.0] * 4 + [-1.5] * 4
+
+
+def test_a_picture_without_a_place_goes_with_those_around_it() -> None:
+    tested = times()
+    sent = of_mini_gops(40)
+    for unit in sent[41:]:
+        unit.dts -= 20 * T
+    sent[50].payload = b"broken"
+    given_back = [unit for one in sent for unit in tested.feed(one)] + tested.flush()
+    assert (len(given_back), tested.dropped, tested.depth) == (len(sent), 0, 2)
+
+
+def test_another_configuration_may_come_with_a_clock_that_is_set_back() -> None:
+    tested = times()
+    fed(tested, shown(0, 4, 2, 1, 3))
+    given_back = tested.configure(NamedOrder(), 16, 2)
+    for at in (0, 4, 2, 1, 3, 8, 6, 5, 7):
+        given_back += tested.feed(picture(at - 2, sequence=1, count=2 * at))
+    assert (len(given_back + tested.flush()), tested.dropped, tested.depth) == (9, 0, 2)
+
+
 def test_another_configuration_begins_anew() -> None:
     tested = times()
     fed(tested, shown(0, 4, 2))

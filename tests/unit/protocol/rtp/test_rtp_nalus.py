@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lalmesh.errors import RemoteProtocolError
+from lalmesh.errors import LimitExceeded, RemoteProtocolError
 from lalmesh.protocol.rtp._depacketizer import MAX_UNIT_BYTES
 from lalmesh.protocol.rtp._interleaving import Deinterleaver
-from lalmesh.protocol.rtp._nalus import Part, Piece, h265_parser, parse_h264
+from lalmesh.protocol.rtp._nalus import MAX_NALUS_PER_PACKET, Part, Piece, h265_parser, parse_h264
 
 H265, H265_DON = h265_parser(has_don=False), h265_parser(has_don=True)
 WHOLE, FIRST, MIDDLE, LAST = Part.WHOLE, Part.FIRST, Part.MIDDLE, Part.LAST
@@ -105,6 +105,28 @@ def test_an_aggregate_of_h265_holds_no_other_nor_fragments(inner: str) -> None:
     for parse, don in ((H265, ""), (H265_DON, "0000")):
         with pytest.raises(RemoteProtocolError):
             parse(bytes.fromhex(f"6001 {don} 0004 {inner} 93aa"))
+
+
+@pytest.mark.parametrize(
+    ("parse", "head", "each"),
+    [
+        (parse_h264, "18", "0001 06"),
+        (parse_h264, "19 0000", "0001 06"),
+        (parse_h264, "1a 0000", "0001 00 0000 06"),
+        (parse_h264, "1b 0000", "0001 00 000000 06"),
+        (H265, "6001", "0002 4e01"),
+        (H265_DON, "6001 0000 0002 4e01", "00 0002 4e01"),
+    ],
+)
+def test_an_aggregate_of_too_many_nalus_is_refused_before_all_are_made(
+    parse: Callable[[bytes], list[Piece]], head: str, each: str
+) -> None:
+    first, piece = bytes.fromhex(head), bytes.fromhex(each)
+    most = MAX_NALUS_PER_PACKET - (parse is H265_DON)
+    assert len(parse(first + piece * most)) == MAX_NALUS_PER_PACKET
+    with pytest.raises(LimitExceeded) as caught:
+        parse(first + piece * (most + 5_000) + b"cut off")
+    assert caught.value.value == MAX_NALUS_PER_PACKET + 1
 
 
 @given(st.binary(max_size=60))

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lalmesh.errors import LocalProtocolError, RemoteProtocolError
+from lalmesh.errors import LimitExceeded, LocalProtocolError, RemoteProtocolError
 from lalmesh.protocol.rtp import (
     Compound,
     Goodbye,
@@ -18,6 +18,7 @@ from lalmesh.protocol.rtp import (
     parse_compound,
     serialize_compound,
 )
+from lalmesh.protocol.rtp._rtcp import MAX_PACKETS
 
 # RFC 3550 §6.4.1: V 2, RC 1, PT 200, length 12 words; SSRC; NTP; RTP; packets; octets; one block
 BLOCK = "0000000b 40 fffffe 0001fff0 00000019 12345678 00008000"
@@ -130,6 +131,16 @@ def test_what_ends_a_goodbye_may_be_missing() -> None:
 def test_broken_compound_packets_are_refused(wire: bytes) -> None:
     with pytest.raises(RemoteProtocolError):
         parse_compound(wire)
+
+
+@pytest.mark.parametrize("each", ["80 c9 0001 0000000a", "80 cb 0000", "80 cc 0000", "80 ca 0000"])
+def test_a_compound_of_too_many_packets_is_refused(each: str) -> None:
+    packet = bytes.fromhex(each)
+    compound = parse_compound(RECEIVER + packet * (MAX_PACKETS - 1))
+    assert len(compound.packets) + compound.skipped == MAX_PACKETS
+    with pytest.raises(LimitExceeded) as caught:
+        parse_compound(RECEIVER + packet * 16_000)
+    assert caught.value.value == MAX_PACKETS + 1
 
 
 @given(reports, st.lists(others, max_size=3))

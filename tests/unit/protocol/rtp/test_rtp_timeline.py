@@ -1,10 +1,11 @@
-from itertools import pairwise
+from itertools import pairwise, permutations
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from lalmesh.protocol.rtp import SenderReport, Timeline, TrackClock, unix_us_to_ntp
+from lalmesh.protocol.rtp._timeline import SEAM_TICKS
 
 MS = 1000
 START = 11 * 90_000
@@ -93,6 +94,7 @@ def test_a_shift_forward_ends_one_back_that_is_under_way() -> None:
     align(video, sound)
     assert sound.ticks(960, 0) == START + 100 * 90  # 80 ms later than it belongs
     sound.report(report(0, -70 * 48))  # it belongs 70 ms later than had been said
+    video.report(report(0, 0))
     assert sound.ticks(1920, 0) == START + 110 * 90  # 110 ms is its place now, for 10 ms were taken back again
     assert sound.ticks(2880, 0) == START + 130 * 90
 
@@ -150,6 +152,111 @@ def test_a_track_that_began_again_is_put_back_without_falling() -> None:
     sound.report(report(0, 0))  # comes before the first packet of the new source
     assert sound.ticks(0, 100 * MS) == START + 50 * 90  # belongs at 0
     assert [(sound.ticks(1_920 * at, 0) - START) // 90 for at in (1, 2, 3, 4)] == [70, 90, 120, 160]
+
+
+class Camera:
+    """Pictures and sound in step, with reports every second, of a sender whose wall clock may be set. 20 ms a packet."""
+
+    def __init__(self, tracks: int = 2) -> None:
+        timeline = Timeline()
+        self.clocks = [timeline.add(90_000, leads=True), *(timeline.add(48_000) for _ in range(tracks - 1))]
+        self.at_ms = 0
+        self.apart: set[int] = set()  # ticks of sound less ticks of the picture, of each packet
+
+    def send(self, ms: int) -> None:
+        for _ in range(ms // 20):
+            shown, *heard = [clock.ticks(self.rtp(number), self.at_ms * MS) for number, clock in enumerate(self.clocks)]
+            self.apart |= {ticks - shown for ticks in heard}
+            self.at_ms += 20
+
+    def rtp(self, number: int) -> int:
+        return self.at_ms * (48 if number else 90)
+
+    def report(self, number: int, step_ms: int) -> None:
+        self.clocks[number].report(report(self.at_ms + step_ms, self.rtp(number)))
+
+
+@pytest.mark.parametrize("step_ms", [3_000, -3_000, 25, -9_000, 60_000])
+@pytest.mark.parametrize("order", [(0, 1), (1, 0), (0, 0, 1), (1, 1, 0)])
+def test_a_wall_clock_that_is_set_shifts_nothing(order: tuple[int, ...], step_ms: int) -> None:
+    camera = Camera()
+    for stepped in (0, step_ms, step_ms, 0, 0):
+        for number in order:
+            camera.report(number, stepped)
+            camera.send(400)
+    assert camera.apart == {0}
+
+
+@pytest.mark.parametrize("order", list(permutations(range(3))))
+def test_a_wall_clock_that_is_set_shifts_none_of_three_tracks(order: tuple[int, ...]) -> None:
+    camera = Camera(3)
+    for stepped in (0, 3_000, 3_000, 1_000):
+        for number in order:
+            camera.report(number, stepped)
+            camera.send(400)
+    assert camera.apart == {0}
+
+
+@pytest.mark.parametrize("moved", [0, 1])
+def test_a_track_that_is_put_right_alone_waits_for_a_report_of_the_other(moved: int) -> None:
+    camera = Camera()
+    for number in (0, 1):
+        camera.report(number, 0)
+    camera.send(400)
+    camera.report(moved, 500 if moved else -500)
+    camera.send(400)
+    camera.report(moved, 500 if moved else -500)
+    camera.send(400)
+    assert camera.apart == {0}
+    camera.report(1 - moved, 0)
+    camera.send(20)
+    assert camera.apart == {0, 500 * 90}
+
+
+def test_a_report_that_was_wrong_once_shifts_nothing() -> None:
+    camera = Camera()
+    for stepped in (0, 0, 4_000, 0):
+        camera.report(0, stepped)
+        camera.send(400)
+        if not stepped:
+            camera.report(1, 0)
+    assert camera.apart == {0}
+
+
+def test_reports_that_move_both_tracks_differently_are_taken_together() -> None:
+    camera = Camera()
+    for number, stepped in ((0, 0), (1, 0), (0, 3_000), (1, 3_100)):
+        camera.report(number, stepped)
+    camera.send(20)
+    assert camera.apart == {100 * 90}
+
+
+def test_a_track_that_begins_again_is_beside_one_whose_clock_was_set() -> None:
+    camera = Camera()
+    for number in (0, 1):
+        camera.report(number, 0)
+    camera.send(400)
+    camera.report(0, 3_000)
+    camera.clocks[1].restart()
+    camera.report(1, 3_000)  # before the first packet of the new source
+    camera.send(400)
+    assert camera.apart == {0}
+
+
+def test_a_report_that_comes_before_the_jump_it_speaks_of_shifts_no_sound() -> None:
+    # RTCP of a connection is taken before the packets that were read along with it
+    camera = Camera()
+    for number in (0, 1):
+        camera.report(number, 0)
+    camera.send(400)
+    video, sound = camera.clocks
+    video.report(report(camera.at_ms, camera.rtp(0) - 4_000 * 90))
+    camera.send(200)
+    for at in range(3):
+        now_us = (camera.at_ms + 20 * at) * MS
+        shown, heard = video.ticks(camera.rtp(0) - 3_980 * 90 + 1_800 * at, now_us), sound.ticks(camera.rtp(1) + 960 * at, now_us)
+        assert abs(heard - shown) <= SEAM_TICKS
+    assert camera.apart == {0}
 
 
 @given(
@@ -221,6 +328,49 @@ def test_a_sender_that_begins_anew_goes_on_at_its_arrival(timestamp: int) -> Non
     assert video.ticks(timestamp, 1_500 * MS) == START + 135_000
     assert video.ticks(timestamp + 3_600, 1_540 * MS) == START + 138_600
     assert video.jumps == 1
+
+
+@pytest.mark.parametrize("ppm", [-50, 50])
+@pytest.mark.parametrize("hours", [12, 72])
+@pytest.mark.parametrize("reports", [False, True])
+@pytest.mark.parametrize("again", [0, 1])
+def test_a_track_that_begins_anew_is_beside_the_other_however_long_its_clock_has_drifted(
+    again: int, reports: bool, hours: int, ppm: int
+) -> None:
+    timeline = Timeline()
+    both = timeline.add(90_000, leads=True), timeline.add(48_000)
+
+    def send(now_s: int) -> int:
+        """By how much sound is later than the picture."""
+        media_ms = now_s * 1_000 * (1_000_000 + ppm) // 1_000_000
+        shown, heard = [
+            clock.ticks(media_ms * rate & 0xFFFFFFFF, now_s * 10**6) for clock, rate in zip(both, (90, 48), strict=True)
+        ]
+        for clock, rate in zip(both, (90, 48), strict=True):
+            if reports and not now_s % 60:
+                clock.report(report(now_s * 1_000, media_ms * rate))
+        return heard - shown
+
+    for now_s in range(0, hours * 3_600, 60):
+        assert abs(send(now_s)) <= 4
+    both[again].restart()
+    assert all(abs(send(hours * 3_600 + at)) < 50 * 90 for at in range(120))
+    assert timeline.ignored_reports == 0
+
+
+def test_a_track_that_begins_late_is_beside_the_one_that_runs() -> None:
+    video, sound = clocks()
+    for at in range(0, 3_600, 5):
+        video.ticks(at * 90_000, at * 1_000_100)  # 100 ppm slow
+    late = 3_595 * 1_000_100 + 20 * MS
+    assert sound.ticks(77, late) == START + 3_595 * 90_000 + 20 * 90
+
+
+def test_what_a_server_sends_at_once_does_not_put_sound_behind_it() -> None:
+    video, sound = clocks()
+    for at in range(8):
+        video.ticks(at * 90_000, 0)  # out of its cache
+    assert sound.ticks(0, 20 * MS) == START + 20 * 90
 
 
 def test_what_began_anew_is_later_than_all_before() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import suppress
 
 import pytest
@@ -22,6 +23,7 @@ from lalmesh.protocol.rtp import (
     build_packetizer,
     format_of,
 )
+from lalmesh.protocol.rtp._video_in import VideoDepacketizer
 
 # parameter sets of ffmpeg 9.0 with libx264 and libx265, 320x180
 SPS, PPS = bytes.fromhex("6764000dacd941419f9f011000000300100000030320f1429960"), bytes.fromhex("68efbcb0")
@@ -179,6 +181,19 @@ def test_loss_of_any_fragment_drops_the_picture(lost: int) -> None:
             given_back += send(fragment, at=1, marker=index == 2)
     assert payloads(given_back + send(P, at=2, marker=True)) == [[P]]
     assert send.depacketizer.counters.broken_units == 1
+
+
+def test_small_fragments_take_little_more_than_their_bytes() -> None:
+    send = h264_receiver()
+    send(b"\x7c\x85\x88", at=1)
+    fragments = [bytes((0x7C, 0x05, at % 251, at % 241)) for at in range(100_000)]
+    for fragment in fragments:
+        send(fragment, at=1)
+    assert isinstance(send.depacketizer, VideoDepacketizer)
+    held = send.depacketizer._fragments
+    assert sys.getsizeof(held) + sum(map(sys.getsizeof, held)) < 500_000  # 200 kB of payload; one by one, 4 MB
+    nalu = b"\x65\x88" + b"".join(fragment[2:] for fragment in fragments) + b"!"
+    assert payloads(send(b"\x7c\x45!", at=1, marker=True)) == [[nalu]]
 
 
 def test_a_stream_may_be_joined_in_the_middle_of_a_picture() -> None:
