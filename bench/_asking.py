@@ -115,7 +115,7 @@ class Rig:
         push = [PROGRAM, "push", "--loop", "0", str(media("bench")), self._cluster.edges[0].rtmp_url(STREAM)]
         self._publisher = stack.enter_context(Child(bounded(limit_s, push), log=folder / "publisher.log"))
         self._media = folder / "media"
-        self._chosen: dict[str, str] = {}  # paths by what is asked for: all servers are asked for the same file
+        self._chosen: dict[str, tuple[str, set[str]]] = {}  # by what is asked for: a path, and who has been asked for it
         self._nginx = stack.enter_context(NginxFiles(folder / "nginx", self._media)) if NginxFiles.available() else None
         for pid in family(os.getpid())[1:]:  # all of the above, etcd too
             cores.give_load(pid)
@@ -136,8 +136,8 @@ class Rig:
     def measure(self, subject: Subject) -> Sample:
         """One subject, once."""
         plan, (pid, port) = self._plan, self._server(subject.where)
-        path = self._path(subject.what)
-        if subject.where == "nginx":
+        path = self._path(subject)
+        if subject.what in WHERES["nginx"] and self._nginx is not None:  # before it is deleted
             self._give_nginx(path)
         blocking = subject.what == "blocking"
         connections = plan.waiting if blocking else plan.connections
@@ -175,17 +175,21 @@ class Rig:
                 lines.write(f"{answer.headers['Location'].partition('session_id=')[2]}\n")
         return file
 
-    def _path(self, what: str) -> str:
+    def _path(self, subject: Subject) -> str:
         """Of what is asked for: the newest when the first server is asked, and the same for those after it."""
-        match what:
+        match subject.what:
             case "playlist":
                 return f"/hls/{STREAM}/playlist.m3u8"
             case "live":
                 return f"/hls/{STREAM}/live.m3u8"
             case "blocking":
                 return self._next_path()
-            case _:
-                return self._chosen.get(what) or self._chosen.setdefault(what, self._newest_path(what))
+            case what:
+                path, asked = self._chosen.get(what, ("", {subject.where}))
+                if subject.where in asked:  # once more, as the host took too much: it may be deleted by now
+                    path, asked = self._chosen[what] = self._newest_path(what), set()
+                asked.add(subject.where)
+                return path
 
     def _newest_path(self, what: str) -> str:
         match what:

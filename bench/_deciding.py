@@ -1,4 +1,4 @@
-"""What a scheduler decides and answers a second, and what it takes while a large cluster does nothing but report.
+"""What a scheduler decides and answers a second, and what it takes while a cluster does nothing but report.
 
 Scheduler and etcd are real processes; the nodes are members that say they hold streams (`_nodes.Joined`). The scheduler has a core
 to itself where there are two.
@@ -19,6 +19,7 @@ import aiohttp
 from support.cluster import CLUSTER_KEY, Cluster, Node
 
 from bench import _load, _nodes, cpu
+from bench.publish import FULL_PERCENT
 from lalmesh.names import StreamKey
 from lalmesh.runtime.channels import Channels
 from lalmesh.runtime.ownership import Grant, Location, new_publication
@@ -28,8 +29,9 @@ AT_ONCE = 32  #: questions that are under way together where each asks for one s
 CONSOLES = 8  #: that ask over HTTP, each in one connection
 PAGE = 100  #: streams of one answer over HTTP
 DEADLINE_S = 30.0
-ORIGINS, HLS = 10, 10  #: of a large cluster; all other nodes are edges
-SETTLE_S = 5.0  #: before the large cluster is measured
+ORIGINS = 10  #: while questions are counted
+SHARE = 10  #: of a cluster in which nothing happens one node in so many is an origin, one an hls node, all others are edges
+SETTLE_S = 5.0  #: before that is measured
 
 
 @dataclass(slots=True, frozen=True)
@@ -57,12 +59,16 @@ class Idle:
     percent: float  #: of one core
     rss_mb: float
     etcd_percent: float
+    nodes_percent: float  #: of one core, that the process took in which all nodes are
     away: int  #: nodes that were no members at the end
 
     @property
     def problem(self) -> str:
         """What makes it worthless; nothing where it shows something."""
-        return f"{self.away} of {self.nodes} nodes were away" if self.away else ""
+        if self.away:
+            return f"{self.away} of {self.nodes} nodes were away"
+        is_late = self.nodes_percent >= FULL_PERCENT
+        return f"the nodes took {self.nodes_percent:.0f}% of a core, and reported late" if is_late else ""
 
     @property
     def shown(self) -> str:
@@ -178,7 +184,13 @@ async def _rate(bench: _Bench, seconds: float, ask: Callable[[int], Awaitable[in
     return Rate(done / took_s, used_s / done * 1e6, used_s / took_s * 100, failed)
 
 
-# a large cluster
+# a cluster in which nothing happens
+
+
+def roles(nodes: int) -> tuple[int, int, int]:
+    """How many of so many nodes are origins, hls nodes and edges."""
+    each = max(1, nodes // SHARE)
+    return each, each, nodes - 2 * each
 
 
 def measure_idle(nodes: int, streams: int, seconds: float, folder: Path, *, apart: bool) -> Idle:
@@ -189,17 +201,26 @@ def measure_idle(nodes: int, streams: int, seconds: float, folder: Path, *, apar
 
 async def _measure_idle(nodes: int, streams: int, seconds: float, cluster: Cluster, *, apart: bool) -> Idle:
     async with _running(cluster, apart=apart) as bench:
-        origins = [await bench.join(f"origin-{number}", Role.ORIGIN) for number in range(ORIGINS)]
-        hls = [await bench.join(f"hls-{number}", Role.HLS) for number in range(HLS)]
-        edges = [await bench.join(f"edge-{number}", Role.EDGE) for number in range(nodes - ORIGINS - HLS)]
+        origins, hls, edges = [
+            [await bench.join(f"{role.value}-{number}", role) for number in range(count)]
+            for role, count in zip((Role.ORIGIN, Role.HLS, Role.EDGE), roles(nodes), strict=True)
+        ]
         await _share_out(streams, edges, origins)
         await asyncio.sleep(SETTLE_S)
-        etcd_s, begun = cpu.taken(bench.etcd_pid).processor_s, time.monotonic()
+        etcd_s, own_s, begun = cpu.taken(bench.etcd_pid).processor_s, time.process_time(), time.monotonic()
         used = await asyncio.to_thread(_load.usage, bench.scheduler.pid, seconds)
-        etcd_percent = (cpu.taken(bench.etcd_pid).processor_s - etcd_s) / (time.monotonic() - begun) * 100
-        members = [*origins, *hls, *edges]
-        away = sum(not node.membership.joined.is_set() for node in members)
-        return Idle(nodes, streams, sum(len(node.held) for node in members), used.cpu_percent, used.rss_mb, etcd_percent, away)
+        etcd_s, own_s = cpu.taken(bench.etcd_pid).processor_s - etcd_s, time.process_time() - own_s
+        took_s, members = time.monotonic() - begun, [*origins, *hls, *edges]
+        return Idle(
+            nodes,
+            streams,
+            sum(len(node.held) for node in members),
+            used.cpu_percent,
+            used.rss_mb,
+            etcd_s / took_s * 100,
+            own_s / took_s * 100,
+            sum(not node.membership.joined.is_set() for node in members),
+        )
 
 
 async def _share_out(streams: int, edges: Sequence[_nodes.Joined], origins: Sequence[_nodes.Joined]) -> None:

@@ -1,5 +1,7 @@
 """Asks for routes at a steady rate, whether or not answers come: what is late counts from when it should have been asked.
 
+Or for as many as are answered: each connection asks again as soon as it has an answer.
+
 One protocol object a connection and no task a request: the asking process must not be what is measured.
 """
 
@@ -62,7 +64,12 @@ class _Connection(asyncio.Protocol):
         self._asker.answered(self, request)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._asker.lost(self, self._request)
+        self._asker.lost(self, self.give_up())
+
+    def give_up(self) -> Request | None:
+        """What has no answer, of which nobody else hears any more."""
+        request, self._request = self._request, None
+        return request
 
     def close(self) -> None:
         """Say goodbye."""
@@ -90,6 +97,7 @@ class Asker:
         self._free: list[_Connection] = []
         self._all: list[_Connection] = []
         self._waiting: deque[Request] = deque()
+        self._again: Callable[[], str] | None = None  # what a connection asks as soon as it has an answer
         self.now = self._loop.time
 
     async def connect(self) -> None:
@@ -108,13 +116,30 @@ class Asker:
                 self._ask(Request(path(), began + count / per_s))
                 count += 1
             await asyncio.sleep(TICK_S)
+        await self._last_answers()
+
+    async def run_at_most(self, path: Callable[[], str], seconds: float) -> None:
+        """Ask for what `path` gives on every connection, again with each answer, for so long; then wait as `run` does."""
+        self._again = path
+        for connection in self._free:
+            connection.ask(Request(path(), self.now()), self._host)
+        self._free.clear()
+        await asyncio.sleep(seconds)
+        self._again = None
+        await self._last_answers()
+
+    async def _last_answers(self) -> None:
         for _ in range(100):
             if len(self._free) == len(self._all) and not self._waiting:
                 return
             await asyncio.sleep(0.01)
 
     def close(self) -> None:
-        """Let go; what has no answer yet is not answered."""
+        """Let go; what has no answer yet is not answered, and is told of now."""
+        left = [request for connection in self._all if (request := connection.give_up()) is not None]
+        for request in (*left, *self._waiting):
+            self._done(request)
+        self._waiting.clear()
         for connection in self._all:
             connection.close()
 
@@ -123,6 +148,8 @@ class Asker:
         request.answered = self.now()
         if self._waiting:
             connection.ask(self._waiting.popleft(), self._host)
+        elif self._again is not None:
+            connection.ask(Request(self._again(), self.now()), self._host)
         else:
             self._free.append(connection)
         self._done(request)

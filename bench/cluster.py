@@ -1,4 +1,4 @@
-"""The control plane: claims and questions a second, how long the loss of an origin stops its streams, what a large cluster costs.
+"""The control plane: claims and questions a second, how long the loss of an origin stops its streams, what clusters cost at rest.
 
 Schedulers, origins and etcd are real processes, all calls and links are real gRPC; edges are light (`_nodes.py`), without players.
 """
@@ -9,7 +9,7 @@ import argparse
 import logging
 import statistics
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -17,10 +17,12 @@ from pathlib import Path
 from typing import TypeAlias, TypeVar
 
 from bench import _deciding, _failover, _load, _nodes, _report, _rounds
+from bench._plots import Curve, Plot
 from bench._report import Judged
 
 STREAMS = (10, 100, 1000)  #: on the origin that is lost
-NODES, HELD = 100, 10_000  #: nodes and streams of the large cluster
+NODES = (25, 50, 100)  #: of clusters in which nothing happens
+EACH = 100  #: streams of these, for each node
 RATES, REPORTS = "rates", "reports"  #: how they are chosen with --only
 CONNECTIONS = 1000  #: descriptors that the light nodes need at most
 RESULTS = _load.BUILT / "cluster.json"
@@ -31,8 +33,9 @@ LIMITS = (
     "its call, and one of many hardly anything. When an origin is lost nobody asks first: publications and readers open at the "
     "heir at once, so it is what these, and replaying, take of the processors of edges and heirs; right after it comes a "
     "transaction a stream, for which nobody waits. At rest it is the reports: each second every node names the streams that it "
-    "has, and each is looked at. What would move it: more replicas of the scheduler, which share nodes and questions, and more "
-    "origins, so that fewer streams are lost at once."
+    "has, and the scheduler reads each and compares it with what is written down; etcd is only told that nodes live, and of loads "
+    "that have changed by a twentieth. What would move it: more replicas of the scheduler, which share nodes and questions, though "
+    "each hears of every claim; and more origins, so that fewer streams are lost at once."
 )
 
 Sample: TypeAlias = "Rates | _failover.Sample | _deciding.Idle"  #: of a part, in one round
@@ -47,6 +50,7 @@ REPORT_HEAD = [
     "lowest-highest",
     "MB",
     "etcd, % of a core",
+    "all nodes, % of a core",
 ]
 
 
@@ -63,7 +67,7 @@ def rate_row(name: str, samples: Sequence[_deciding.Rate]) -> list[str]:
 
 
 def report_row(samples: Sequence[_deciding.Idle]) -> list[str]:
-    """The line of the large cluster: medians over the rounds."""
+    """The line of one number of nodes: medians over the rounds."""
     first, percents = samples[0], [each.percent for each in samples]
     return [
         str(first.nodes),
@@ -73,6 +77,7 @@ def report_row(samples: Sequence[_deciding.Idle]) -> list[str]:
         f"{min(percents):.0f}-{max(percents):.0f}",
         f"{max(each.rss_mb for each in samples):.0f}",
         f"{statistics.median(each.etcd_percent for each in samples):.1f}",
+        f"{statistics.median(each.nodes_percent for each in samples):.0f}",
     ]
 
 
@@ -102,17 +107,23 @@ def subjects(plan: argparse.Namespace) -> list[_rounds.Subject[Sample]]:
     def failover(streams: int, folder: Path, stack: ExitStack) -> Sample:
         return _failover.measure(streams, folder)
 
-    def reports(folder: Path, stack: ExitStack) -> Sample:
-        return _deciding.measure_idle(plan.nodes, plan.held, plan.seconds, folder, apart=plan.pin)
+    def reports(nodes: int, folder: Path, stack: ExitStack) -> Sample:
+        return _deciding.measure_idle(nodes, nodes * plan.each, plan.seconds, folder, apart=plan.pin)
 
     missing = _rounds.needs_of_a_cluster()
     losses = [_rounds.Subject(failover_of(streams), partial(failover, streams), missing) for streams in plan.streams]
-    return [_rounds.Subject(RATES, rates, missing), *losses, _rounds.Subject(REPORTS, reports, missing)]
+    idle = [_rounds.Subject(reports_of(nodes), partial(reports, nodes), missing) for nodes in plan.nodes]
+    return [_rounds.Subject(RATES, rates, missing), *losses, *idle]
 
 
 def failover_of(streams: int) -> str:
     """How the loss of an origin of so many streams is chosen with --only."""
     return f"failover-{streams}"
+
+
+def reports_of(nodes: int) -> str:
+    """How a cluster of so many nodes in which nothing happens is chosen with --only."""
+    return f"{REPORTS}-{nodes}"
 
 
 def judge(plan: argparse.Namespace, found: _rounds.Found[Sample]) -> list[Judged]:
@@ -140,9 +151,29 @@ def sections(plan: argparse.Namespace, found: _rounds.Found[Sample]) -> list[str
     losses = [_of(found, failover_of(streams), _failover.Sample) for streams in plan.streams]
     if rows := [_failover.row(samples) for samples in losses if samples]:
         parts += [_about_failovers(plan.rounds), _report.table(_failover.HEAD, rows)]
-    if reports := _of(found, REPORTS, _deciding.Idle):
-        parts += [_about_reports(shape), _report.table(REPORT_HEAD, [report_row(reports)])]
+    if rows := [report_row(mine) for mine in _idle(plan, found).values()]:
+        parts += [_about_reports(shape), _report.table(REPORT_HEAD, rows)]
     return parts
+
+
+def _idle(plan: argparse.Namespace, found: _rounds.Found[Sample]) -> dict[int, list[_deciding.Idle]]:
+    """What there is of clusters in which nothing happens, by their nodes."""
+    return {nodes: mine for nodes in plan.nodes if (mine := _of(found, reports_of(nodes), _deciding.Idle))}
+
+
+def plots(plan: argparse.Namespace, found: _rounds.Found[Sample]) -> list[Plot]:
+    """Processor time against the nodes of a cluster in which nothing happens."""
+    of: dict[str, Callable[[_deciding.Idle], float]] = {
+        "scheduler": lambda each: each.percent,
+        "etcd": lambda each: each.etcd_percent,
+    }
+    idle = sorted(_idle(plan, found).items())
+    curves = [
+        Curve(label=name, points=[(float(nodes), statistics.median(map(value, mine))) for nodes, mine in idle])
+        for name, value in of.items()
+    ]
+    x, y = f"nodes, {plan.each} streams each", "% of a core"
+    return [Plot(name="cluster", title="A cluster in which nothing happens", x=x, y=y, curves=curves)]
 
 
 def _about_rates(shape: str) -> str:
@@ -167,8 +198,9 @@ def _about_failovers(rounds: int) -> str:
 
 def _about_reports(shape: str) -> str:
     return (
-        f"A cluster in which nothing happens: {_deciding.ORIGINS} origins, {_deciding.HLS} hls nodes, and edges. Every stream is "
-        f"published at one edge, owned by an origin and played at another edge, so three nodes report it each second. {shape}"
+        f"Clusters in which nothing happens: of {_deciding.SHARE} nodes one is an origin, one an hls node, and eight are edges. "
+        "Every stream is published at one edge, owned by an origin and played at another edge, so three nodes report it each "
+        f"second. All nodes together are one process. {shape}"
     )
 
 
@@ -176,8 +208,8 @@ def arguments() -> argparse.Namespace:
     """The command line."""
     parser = _rounds.parser("cluster", __doc__, RESULTS, rounds=3, seconds=5, warm_up=0)
     parser.add_argument("--streams", type=int, nargs="*", default=STREAMS, help="numbers of streams on the lost origin")
-    parser.add_argument("--nodes", type=int, default=NODES, help="of the large cluster (%(default)s)")
-    parser.add_argument("--held", type=int, default=HELD, help="streams of the large cluster (%(default)s)")
+    parser.add_argument("--nodes", type=int, nargs="*", default=NODES, help="of clusters in which nothing happens (25 50 100)")
+    parser.add_argument("--each", type=int, default=EACH, help="streams of these, for each node (%(default)s)")
     return parser.parse_args()
 
 
@@ -187,7 +219,8 @@ def main() -> None:
     logging.basicConfig(level=logging.ERROR)  # lost links are what is measured
     _load.raise_file_limit(CONNECTIONS)
     found = _rounds.run(_rounds.choose(subjects(plan), plan.only), plan.rounds)
-    sys.exit(_rounds.conclude("cluster", TITLE, [*sections(plan, found), LIMITS], plan, found, judged=judge(plan, found)))
+    paragraphs, judged, drawn = [*sections(plan, found), LIMITS], judge(plan, found), plots(plan, found)
+    sys.exit(_rounds.conclude("cluster", TITLE, paragraphs, plan, found, judged=judged, plots=drawn))
 
 
 if __name__ == "__main__":

@@ -56,7 +56,12 @@ TITLE = "Edges: players on 1, 2 and 4 of them"
 LIMITS = (
     "What limits it: an edge takes a stream once from the origin, however many players it has, and everything else is done for "
     "each player. So edges are added for players, and the origin sees one subscription more for each edge, until its own core is "
-    "full."
+    "full. Workers are to the cluster what edges are: each takes a stream from the origin for itself, and packages and writes its "
+    "blocks, so what a stream costs once is paid by each worker that has a player of it. The kernel deals players out by chance, "
+    "so one worker is full before the others. What would move it: more edges; more origins, or `origin.workers`, which share "
+    "streams, though each stream is at one of them; of workers no more than players need, with many players of a stream on each, "
+    "and gathering, which makes blocks fewer; or edges in place of workers, among which the scheduler shares players out by what "
+    "each has, and as far as that allows sends them where their stream is."
 )
 
 

@@ -3,13 +3,14 @@
 Each subject in turn gets the same publisher and the same players; then the next round begins, every second one backwards, so that
 a ratio compares what ran minutes apart on one machine, now the one first and now the other. The server has a core to itself where
 there are two; its processor time is the sum over all its processes, so lalmesh standalone counts every role. `bars` says how much
-more than others lalmesh may take, `LEAST_WRITES` how much less often it may write; a bar that the median misses is a failure. At
-last a crowd of players of a stream of few bits: none of them may stall, and each has to get its stream.
+more than others lalmesh may take, in all and for each write, `LEAST_WRITES` how much less often it may write; a bar that the median
+misses is a failure. At last a crowd of players of a stream of few bits: none of them may stall, and each has to get its stream.
 """
 
 from __future__ import annotations
 
 import argparse
+import math
 import statistics
 import sys
 import time
@@ -32,19 +33,21 @@ from bench.peers import Nginx, NodeMediaServer, Server
 from lalmesh.container.flv import BodyDemuxer, TagReader
 from lalmesh.media import AccessUnit
 from lalmesh.remux import Parts, TsPackager
-from services.edge.fanout import GATHERED_PER_SENDING, MAX_SENDING_MS
+from services.edge.fanout import GATHERED_PER_SENDING, MAX_SENDING_MS, FanOutSettings
 
 STREAM = "live/bench"
 STREAM_READY_S = 3.0  #: from the start of the publisher: its headers and a whole GOP have arrived
 CONNECT_S = 60.0  #: for all players to play
 LOOK_S = 0.2  #: between two counts of the connections
-LEAST_SHARE = 0.9  #: of the stream's bit rate: a player that got less was not served
+LEAST_SHARE = 0.95  #: of the stream's bit rate: a player that got less was not served
+MOST_AT_ONCE = 1.2  #: times the floor's processor time, with each frame at once: in all, and for each write
 #: Of the floor's writes a second, with each frame at once. A server of one thread sends what comes while it is sending a block with
 #: the next one, so it may write less often than the floor, whose blocks take less; a server that wrote less often still would have
 #: bought its processor time with delay.
 LEAST_WRITES = 0.85
 PLAYERS = (500, 1000)
 GATHERED_MS = (0, 100)  #: the longest that frames are held back, by the floor as by us
+PLAYERS_PER_MS = FanOutSettings().players_per_delay_ms  #: so many are gathered for one millisecond more
 PROTOCOLS = {"flv": "HTTP-FLV", "rtmp": "RTMP", "ts": "HTTP-TS", "ws": "WS-FLV"}
 CROWD = 4000  #: players of `CROWD_MEDIA`
 CROWD_GATHERED_MS = 100
@@ -78,6 +81,11 @@ class Subject:
     media: str = STREAM_MEDIA
     is_crowd: bool = False  #: what matters is what its players get
     may_fall_short: bool = False  #: that not all of its players are served is what its row says, and makes no sample worthless
+
+    @property
+    def gathered_ms(self) -> int:
+        """How long frames are gathered for as many players."""
+        return self.gather_ms if self.players is None else gathered_ms(self.players, self.gather_ms)
 
     @property
     def label(self) -> str:
@@ -128,11 +136,17 @@ class Bar:
 
     beside: str  #: label of the subject that it is compared with
     most: float  #: times the processor time of that
+    is_a_write: bool = False  #: of processor time, that for each write
 
     @property
     def unit(self) -> str:
         """What it counts in."""
-        return "x floor" if self.beside.startswith("floor") else "x nginx-rtmp"
+        return f"x {'floor' if self.beside.startswith('floor') else 'nginx-rtmp'}{' a write' if self.is_a_write else ''}"
+
+    @property
+    def of(self) -> Callable[[Sample], float]:
+        """What is compared."""
+        return us_a_write if self.is_a_write else percent
 
 
 def bars(subject: Subject) -> list[Bar]:
@@ -140,14 +154,21 @@ def bars(subject: Subject) -> list[Bar]:
     players = subject.players
     if subject.name != "lalmesh" or players is None or subject.is_crowd or subject.gather_ms not in GATHERED_MS:
         return []
-    most = 1.2 if subject.gather_ms == 0 else 1.25 if players >= MANY else 1.5
-    beside_floor = Bar(floor_of(subject), most)
-    return [beside_floor, Bar(nginx_of(subject), 1.25)] if (subject.protocol, subject.gather_ms) == ("rtmp", 0) else [beside_floor]
+    beside = floor_of(subject)
+    if subject.gather_ms:
+        return [Bar(beside, 1.25 if players >= MANY else 1.5)]
+    beside_floor = [Bar(beside, MOST_AT_ONCE), Bar(beside, MOST_AT_ONCE, is_a_write=True)]
+    return [*beside_floor, Bar(nginx_of(subject), 1.25)] if subject.protocol == "rtmp" else beside_floor
+
+
+def gathered_ms(players: int, gather_ms: int) -> int:
+    """How long lalmesh gathers on account of players, where that may be `gather_ms`."""
+    return min(gather_ms, players // PLAYERS_PER_MS)
 
 
 def floor_of(subject: Subject) -> str:
-    """The label of the floor that gathers as long, for as many players."""
-    return f"floor-flv-{subject.gather_ms}-{subject.players}"
+    """The label of the floor that gathers as long, for as many players of the same stream."""
+    return f"{'crowd-' if subject.is_crowd else ''}floor-flv-{subject.gather_ms}-{subject.players}"
 
 
 def nginx_of(subject: Subject) -> str:
@@ -211,7 +232,7 @@ def _beside(players: int, ours: str) -> Iterator[Subject]:
     nginx = "" if Nginx.available() else "nginx or its RTMP module is not installed"
     node = "" if NodeMediaServer.available() else "node or npm is not installed"
     for ms in GATHERED_MS:
-        yield Subject("floor", "flv", ms, floor(ms), players=players)
+        yield Subject("floor", "flv", ms, floor(gathered_ms(players, ms)), players=players)
         for protocol in PROTOCOLS:
             yield Subject("lalmesh", protocol, ms, lalmesh(protocol, ms), ours, players)
         if ms == 0:
@@ -222,6 +243,8 @@ def _beside(players: int, ours: str) -> Iterator[Subject]:
 
 
 def _crowd(players: int, missing: str) -> Iterator[Subject]:
+    start = floor(gathered_ms(players, CROWD_GATHERED_MS), CROWD_MEDIA)
+    yield Subject("floor", "flv", CROWD_GATHERED_MS, start, players=players, media=CROWD_MEDIA, is_crowd=True)
     for protocol in PROTOCOLS:
         start = lalmesh(protocol, CROWD_GATHERED_MS)
         yield Subject(
@@ -299,15 +322,23 @@ def writes(sample: Sample) -> float:
     return sample.writes
 
 
+def us_a_write(sample: Sample) -> float:
+    """Processor time for one write to one player."""
+    return sample.usage.cpu_percent * 1e4 / (sample.writes * sample.players.players) if sample.writes else math.inf
+
+
 def judged(subject: Subject, found: Found[Sample]) -> list[Judged]:
     """What the bars of a subject say of its samples."""
     if subject.players is None:
         return []
     if subject.is_crowd:
-        return _judged_crowd(subject, found.of(subject.label))
-    what = f"fan-out, {PROTOCOLS[subject.protocol]}, {subject.players:,} players, {gathered(subject.gather_ms)}"
-    ratios = [(bar, found.ratio(subject.label, bar.beside, percent)) for bar in bars(subject)]
-    told = [Judged(what=what, found=ratio, bar=bar.most, unit=bar.unit) for bar, ratio in ratios]
+        return _judged_crowd(subject, found.of(subject.label)) if subject.name == "lalmesh" else []
+    what = f"fan-out, {PROTOCOLS[subject.protocol]}, {subject.players:,} players, {gathered(subject.gathered_ms)}"
+    ratios = [(bar, found.ratio(subject.label, bar.beside, bar.of)) for bar in bars(subject)]
+    told = [
+        Judged(what=f"{what}: each write" if bar.is_a_write else what, found=ratio, bar=bar.most, unit=bar.unit)
+        for bar, ratio in ratios
+    ]
     if told and subject.gather_ms == 0:
         often = found.ratio(subject.label, floor_of(subject), writes)
         told.append(Judged(what=f"{what}: writes", found=often, bar=LEAST_WRITES, unit="x the floor's writes", at_least=True))
@@ -315,7 +346,7 @@ def judged(subject: Subject, found: Found[Sample]) -> list[Judged]:
 
 
 def _judged_crowd(subject: Subject, mine: Sequence[Sample]) -> list[Judged]:
-    whose = f"{subject.players:,} by {PROTOCOLS[subject.protocol]}, {gathered(subject.gather_ms)}"
+    whose = f"{subject.players:,} by {PROTOCOLS[subject.protocol]}, {gathered(subject.gathered_ms)}"
     stalled = max((max(sample.players.stalled, sample.players.closed) for sample in mine), default=None)
     lowest = min((sample.lowest_share for sample in mine), default=None)
     coming_ms = max((sample.players.coming_gap_ms for sample in mine), default=None)
@@ -345,20 +376,23 @@ def verdict(subject: Subject, found: Found[Sample]) -> str:
 
 def row(subject: Subject, found: Found[Sample]) -> list[str]:
     """The line of one subject that has a sample; without ratios where not all were served: they would compare unequal work."""
-    mine, own = found.of(subject.label), subject.label
-    is_equal = not any(sample.lack for sample in mine)
-    beside_floor = found.ratios(own, floor_of(subject), percent) if is_equal else []
+    mine, beside, nginx = found.of(subject.label), floor_of(subject), nginx_of(subject)
+    ratios = partial(_equal_ratios, subject, found)
+    beside_floor = ratios(beside, percent)
+    are_messages = (subject.protocol, subject.gather_ms) == ("rtmp", 0)  # of RTMP, as nginx-rtmp writes them
     return [
         subject.name,
         PROTOCOLS[subject.protocol],
         str(subject.players),
-        f"{subject.gather_ms} ms",
+        f"{subject.gathered_ms} ms",
         f"{statistics.median(map(percent, mine)):.1f}",
         _ratio(beside_floor),
         f"{min(beside_floor):.2f}-{max(beside_floor):.2f}" if beside_floor else "",
-        _ratio(found.ratios(own, nginx_of(subject), percent) if is_equal else []),
+        _ratio(ratios(nginx, percent)),
         f"{statistics.median(map(writes, mine)):.0f}",
-        _ratio(found.ratios(own, floor_of(subject), writes) if is_equal else []),
+        _ratio(ratios(beside, writes)),
+        _ratio(ratios(beside, us_a_write)),
+        _ratio(ratios(nginx, us_a_write) if are_messages else []),
         verdict(subject, found),
         f"{statistics.median(sample.usage.rss_mb for sample in mine):.0f}",
         f"{statistics.median(sample.players.cpu_percent for sample in mine):.0f}",
@@ -370,10 +404,12 @@ def crowd_row(subject: Subject, found: Found[Sample]) -> list[str]:
     mine = found.of(subject.label)
     got = [sample.players for sample in mine]
     return [
+        subject.name,
         PROTOCOLS[subject.protocol],
         str(subject.players),
-        f"{subject.gather_ms} ms",
+        f"{subject.gathered_ms} ms",
         f"{statistics.median(map(percent, mine)):.1f}",
+        _ratio(_equal_ratios(subject, found, floor_of(subject), percent)),
         str(max(players.stalled for players in got)),
         str(max(players.closed for players in got)),
         f"{max(players.longest_gap_ms for players in got):.0f}",
@@ -385,17 +421,24 @@ def crowd_row(subject: Subject, found: Found[Sample]) -> list[str]:
     ]
 
 
+def _equal_ratios(subject: Subject, found: Found[Sample], beside: str, of: Callable[[Sample], float]) -> list[float]:
+    """The ratios to another subject, none where not all were served."""
+    if any(sample.lack for sample in found.of(subject.label)):
+        return []
+    return found.ratios(subject.label, beside, of)
+
+
 def _ratio(ratios: Sequence[float]) -> str:
     return f"{statistics.median(ratios):.2f}" if ratios else ""
 
 
 HEAD = [
     *("server", "protocol", "players", "gathered", "% of a core", "x floor", "lowest-highest", "x nginx-rtmp"),
-    *("writes/s", "x floor's", "verdict", "MB", "% of a core of the players"),
+    *("writes/s", "x floor's", "x floor a write", "x nginx-rtmp a write", "verdict", "MB", "% of a core of the players"),
 ]
 CROWD_HEAD = [
-    *("protocol", "players", "gathered", "% of a core", "stalled", "closed", "longest gap ms", "while they came"),
-    *("least that one got", "% of a core of the players", "verdict", "MB"),
+    *("server", "protocol", "players", "gathered", "% of a core", "x floor", "stalled", "closed", "longest gap ms"),
+    *("while they came", "least that one got", "% of a core of the players", "verdict", "MB"),
 ]
 AT_ONCE = (  #: of lalmesh, wherever that is said of it
     "Each frame at once: no setting of lalmesh holds it back (`max_delay_ms` 0). Media is then gathered for as long as sending a "
@@ -431,9 +474,11 @@ def introduction(plan: argparse.Namespace) -> str:
         f"{plan.seconds:g} s each, median; processor time of all processes of the server. "
         "Ratios are taken within a round; `x floor` compares with the floor that gathers as long, and `lowest-highest` is that "
         f"ratio over the rounds. {AT_ONCE}, and it may write less often than the floor, which sends as each frame comes. Writes "
-        "are a second and player, and `x floor's` compares them with the floor's. A bar is the highest ratio of processor time "
-        "that is accepted, and with each frame at once the lowest ratio of writes: what was not written did not cost. A server "
-        "that did not give every player its stream has no ratios."
+        "are a second and player, and `x floor's` compares them with the floor's. What was not written did not cost: `x floor a "
+        "write` compares the processor time for one write. `x nginx-rtmp a write` does so for RTMP, each frame at once, and has no "
+        "bar: nginx-rtmp writes more often, as it sends message by message, and so less at a time. A bar is the highest ratio of "
+        "processor time that is accepted; with each frame at once there is one of the processor time for a write too, and one "
+        "that is the lowest ratio of writes. A server that did not give every player its stream has no ratios."
     )
 
 
@@ -442,7 +487,8 @@ def crowd_introduction() -> str:
     return (
         f"A stream of {stream_kbps(CROWD_MEDIA):.0f} kbit/s to as many players as one core carries. A player has stalled that got "
         "nothing for over a second, or lost its connection; the worst over the rounds is shown. Nobody may, and nobody may get "
-        f"less than {LEAST_SHARE:.0%} of the stream. While they came, 50 in 20 ms: the longest that one that had begun got nothing."
+        f"less than {LEAST_SHARE:.0%} of the stream. While they came, 50 in 20 ms: the longest that one that had begun got "
+        "nothing. `x floor` compares with the floor that sends the same stream to as many and gathers as long, and has no bar."
     )
 
 

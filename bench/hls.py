@@ -33,9 +33,9 @@ LIMITS = (
     "and bits only as bytes are copied into segments; the second format costs less than the first, as units come and are cut once "
     "for both. Memory is bits: the newest segments of every stream, and what the origin keeps for a worker that takes over. An "
     "answer is a request that Python reads and a head that it writes, which nginx does in C; of what is large the kernel's copying "
-    "is most, for both, and a segment that has left memory is read from storage besides. What would move it: hls nodes and edges "
-    "on more cores, which share streams and answers; a cache before them (nginx, a CDN), as segments never change; and for memory "
-    "shorter segments and `hls.keep_s`."
+    "is most, for both, and a segment that has left memory is read from storage besides. What would move it: more hls "
+    "nodes, which share the streams, and more edges, or workers of them, which share the answers; a cache before them (nginx, a "
+    "CDN), as segments never change; and for memory shorter segments and `hls.keep_s`."
 )
 
 _Rig = TypeVar("_Rig")

@@ -44,11 +44,12 @@ VIDEO_BYTES = (STREAM_BPS // 8 - AUDIO_HZ * AUDIO_BYTES) // VIDEO_HZ
 LEAST_SHARE = 0.98  #: of the units that were sent, that must have arrived for a sample to count
 RESULTS = _load.BUILT / "link.json"
 LIMITS = (
-    "What limits it: gRPC's cost is by message, so one stream alone costs most, a batch for nearly every unit; streams on one link "
-    "share batches, and then it is what Python does for a unit, and the copying of its bytes into and out of messages. The flush "
-    "is what trades one for the other: a longer one makes fewer batches, and is delay, up to itself. Each end is one event "
-    "loop, so a core is the end of a link. What would move it: a longer flush where streams are few (`cluster.link.flush_ms`, "
-    "`busy_flush_ms`); more origins and edges, each of which has links of its own."
+    "What limits it: gRPC's cost is by message, so a unit costs most where a stream is alone, with a batch for nearly every unit; "
+    "streams on one link share batches, and then it is what Python does for a unit, and the copying of its bytes into and out of "
+    "messages. The flush is what trades one for the other: a longer one makes fewer batches, and is delay, up to itself. That "
+    "saves most with some ten streams: one has its units further apart than most flushes, and with a hundred it is the units that "
+    "take the sender's time. Each end is one event loop, so a core is the end of a link. What would move it: a longer flush "
+    "(`cluster.link.flush_ms`, `busy_flush_ms`); more origins and edges, or workers of them, each of which has links of its own."
 )
 
 

@@ -1,7 +1,7 @@
 """Many streams that one player each watches: what a pair of a publisher and a player costs.
 
-One standalone server, all roles counted, each frame at once, by RTMP and by HTTP-FLV, and nginx-rtmp and node-media-server beside
-it. One more pair writes down when each of its frames was sent and when it came.
+One standalone server, all roles counted, by RTMP and by HTTP-FLV, and nginx-rtmp and node-media-server beside it. It sends each
+frame at once, and reads its publishers in turns. One more pair writes down when each of its frames was sent and when it came.
 """
 
 from __future__ import annotations
@@ -237,10 +237,13 @@ def plots(found: _rounds.Found[Sample], pairs: Sequence[int]) -> list[Plot]:
 
 def introduction(plan: argparse.Namespace) -> str:
     """What the table shows."""
+    read = PublishConfig()
     return (
         f"Streams of {stream_kbps() / 1000:.1f} Mbit/s (H.264 at 30 pictures a second, AAC), each with a publisher by RTMP and "
-        f"one player, each frame at once. {plan.rounds} rounds of {plan.seconds:g} s each, median, and the worst of all; "
-        "processor time and memory of the whole server, standalone with all roles counted, on a core of its own. The delay is "
+        "one player. lalmesh sends each frame at once (`edge.fanout.max_delay_ms` 0), and reads its publishers together, in turns "
+        f"of at most {read.max_delay_ms} ms (`edge.publish.max_delay_ms`): a millisecond for each {read.publishers_per_delay_ms} "
+        f"of them. {plan.rounds} rounds of {plan.seconds:g} s each, median, and the worst of all; processor time and memory of the "
+        "whole server, standalone with all roles counted, on a core of its own. The delay is "
         "that of each frame of one pair more, from the publisher's call of the kernel to the player's. A stream has to wait where "
         f"over {_load.MOST_UNREAD_MS:g} ms of all lie unread in the server's sockets at the end, or publishers are kept waiting."
     )

@@ -1,6 +1,7 @@
-"""Routing: one scheduler asked for routes at a steady rate while edges join, drain, leave and vanish.
+"""Routing: one scheduler asked for routes at a steady rate while edges join, drain, leave and vanish; and what routes cost it.
 
-Scheduler and etcd are real processes; the edges are members over gRPC that count who is sent to them (`_routing.py`).
+Scheduler and etcd are real processes; the edges are members over gRPC that count who is sent to them (`_routing.py`). What routes
+cost is measured at one rate after the other, and with as many as the scheduler answers, while no edge comes or goes.
 """
 
 from __future__ import annotations
@@ -17,22 +18,26 @@ from functools import partial
 from pathlib import Path
 
 from bench import _load, _report, _rounds, _routing
+from bench._plots import Curve, Plot
 from bench._report import Judged
 
 EDGES = 24
 FULL = (2, 100)  #: few, and nine of ten: as where an autoscaler has begun to add edges
 PER_S = 2000
+RATES = (500.0, 1000.0, 2000.0)  #: routes a second of the curve, which ends with as many as are answered
+STEADY_FULL = 2  #: full edges there
 MOST_SPREAD_PERCENT = 10.0  #: that an edge may be from its share
 RESULTS = _load.BUILT / "routing.json"
 TITLE = "Routing: where players and publishers are sent"
 CONNECTIONS = 2000  #: descriptors that edges and whoever asks need at most
 LIMITS = (
-    "What limits it: a route is a request over HTTP that one core of Python reads, thinks about and answers. Thinking is little, "
-    "and does not grow with the edges: two are drawn and compared; only where most are full, those with room are looked for anew a "
-    "few times a second. The same core hears of every edge each second, full ones too, and whoever asks meanwhile waits, which is "
-    "the tail of the delays. How evenly edges fill is limited by what is known of them: reports are up to a second old, and what "
-    "was sent since is reckoned. What would move it: replicas of the scheduler, each of which answers all questions; clients that "
-    "keep an answer for its `ttl_s`."
+    "What limits it: a route is a request over HTTP that one core of Python reads, checks, thinks about and answers. Thinking is a "
+    "small part, and does not grow with the edges: two are drawn and compared; only where most are full, those with room are "
+    "looked for anew a few times a second. The same core hears of every edge each second, full ones too, and whoever asks "
+    "meanwhile waits: that is the tail of the delays, longest where many report together, as the full ones do here, which joined "
+    "right after each other. All edges are in the process that asks, so some of that tail is its own. How evenly edges fill is "
+    "limited by what is known of them: reports are up to a second old, and what was sent since is reckoned. What would move it: "
+    "replicas of the scheduler, each of which answers all questions."
 )
 
 HEAD = [
@@ -47,6 +52,18 @@ HEAD = [
     "sent wrong",
     "spread, edges coming and going",
     "spread at the end",
+]
+STEADY_HEAD = [
+    "asked for",
+    "answered a second",
+    "not answered",
+    "p50 ms",
+    "p99 ms",
+    "worst ms",
+    "scheduler, % of a core",
+    "lowest-highest",
+    "us each",
+    "who asks, % of a core",
 ]
 
 
@@ -67,6 +84,35 @@ def row(full: int, samples: Sequence[_routing.Found]) -> list[str]:
     ]
 
 
+def steady_row(per_s: float | None, samples: Sequence[_routing.Steady]) -> list[str]:
+    """The line of so many routes a second, or of as many as were answered: medians, and the worst of what must not be."""
+    median, percents = _rounds.medians(samples), [each.percent for each in samples]
+    return [
+        f"{per_s:g} a second" if per_s is not None else f"{_routing.CONNECTIONS} at a time",
+        median(lambda each: each.answered_per_s, ".0f"),
+        str(sum(each.unanswered for each in samples)),
+        median(lambda each: each.p50_ms),
+        median(lambda each: each.p99_ms),
+        f"{max(each.worst_ms for each in samples):.0f}",
+        median(lambda each: each.percent, ".0f"),
+        f"{min(percents):.0f}-{max(percents):.0f}",
+        median(lambda each: each.us_each, ".0f"),
+        median(lambda each: each.asking_percent, ".0f"),
+    ]
+
+
+def plots(rates: _rounds.Found[_routing.Steady]) -> list[Plot]:
+    """Processor time against routes a second."""
+    measured = [mine for name in rates.samples if (mine := rates.of(name))]
+    points = sorted(
+        (statistics.median(each.answered_per_s for each in mine), statistics.median(each.percent for each in mine))
+        for mine in measured
+    )
+    curves = [Curve(label="scheduler", points=points)]
+    title, x, y = "What routes cost the scheduler", "routes a second", "% of a core"
+    return [Plot(name="routing", title=title, x=x, y=y, curves=curves, limit=100, limit_label="one core")]
+
+
 def introduction(plan: argparse.Namespace, every: Sequence[_routing.Found]) -> str:
     """What the table shows."""
     changes = sum((Counter(each.changes) for each in every), Counter[str]())
@@ -82,6 +128,16 @@ def introduction(plan: argparse.Namespace, every: Sequence[_routing.Found]) -> s
         f"that the scheduler knew to drain, had seen leave, or whose vanishing was {_routing.MISSED_S:g} s old, or to one that "
         "was full. The spread is how far the edge that is furthest from it was from its share, by capacity, of what its zone "
         f"carries: looked at each second, of edges that had {_routing.SETTLED_S:g} s to fill up; and at the end, of all."
+    )
+
+
+def steady_introduction(plan: argparse.Namespace) -> str:
+    """What the second table shows."""
+    return (
+        f"What routes cost: the same edges, beside {STEADY_FULL} full ones, while none comes or goes, asked for {plan.steady_s:g} "
+        f"s at one rate after {_routing.WARM_UP_S:g} s of it, {plan.rounds} rounds, median and the worst of all. The last line is "
+        f"as many as the scheduler answers: each of {_routing.CONNECTIONS} connections asks again as soon as it has an answer, so "
+        "a delay is that of waiting for all others there. `us each` is all that the scheduler took, shared out."
     )
 
 
@@ -106,6 +162,11 @@ def label(full: int) -> str:
     return f"full-{full}"
 
 
+def label_of_rate(per_s: float | None) -> str:
+    """The same of so many routes a second, or of as many as are answered."""
+    return "rate-most" if per_s is None else f"rate-{per_s:g}"
+
+
 def arguments() -> argparse.Namespace:
     """The command line."""
     parser = _rounds.parser("routing", __doc__, RESULTS, rounds=2, seconds=40, warm_up=0)
@@ -114,7 +175,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--full", type=int, nargs="+", default=FULL, help="... and others that are full all the time, a line each (%(default)s)"
     )
-    parser.add_argument("--per-s", type=float, default=PER_S, help="routes a second (%(default)s)")
+    parser.add_argument("--per-s", type=float, default=PER_S, help="routes a second while they do (%(default)s)")
+    parser.add_argument("--rates", type=float, nargs="*", default=RATES, help="routes a second of the curve (500 1000 2000)")
+    parser.add_argument("--steady-s", type=float, default=20, help="seconds of each (%(default)s)")
     return parser.parse_args()
 
 
@@ -122,6 +185,24 @@ def measure(plan: argparse.Namespace, full: int, folder: Path, stack: ExitStack)
     """With so many full edges, once."""
     whole = _routing.Plan(edges=plan.edges, full=full, per_s=plan.per_s, change_s=plan.seconds, calm_s=plan.calm_s, pin=plan.pin)
     return _routing.measure(whole, folder)
+
+
+def measure_steady(plan: argparse.Namespace, per_s: float | None, folder: Path, stack: ExitStack) -> _routing.Steady:
+    """So many routes a second, or as many as are answered, once."""
+    whole = _routing.SteadyPlan(edges=plan.edges, full=STEADY_FULL, per_s=per_s, seconds=plan.steady_s, pin=plan.pin)
+    return _routing.measure_steady(whole, folder)
+
+
+def sections(plan: argparse.Namespace, found: _rounds.Found[_routing.Found], rates: _rounds.Found[_routing.Steady]) -> list[str]:
+    """The tables, each under what it shows."""
+    parts = []
+    if measured := {full: mine for full in plan.full if (mine := found.of(label(full)))}:
+        every = [each for mine in measured.values() for each in mine]
+        parts += [introduction(plan, every), _report.table(HEAD, [row(full, mine) for full, mine in measured.items()])]
+    asked = {per_s: rates.of(label_of_rate(per_s)) for per_s in (*plan.rates, None)}
+    if rows := [steady_row(per_s, mine) for per_s, mine in asked.items() if mine]:
+        parts += [steady_introduction(plan), _report.table(STEADY_HEAD, rows)]
+    return parts
 
 
 def main() -> None:
@@ -133,12 +214,10 @@ def main() -> None:
     missing = _rounds.needs_of_a_cluster()
     subjects = [_rounds.Subject(label(full), partial(measure, plan, full), missing) for full in plan.full]
     found = _rounds.run(_rounds.choose(subjects, plan.only), plan.rounds)
-    measured = {full: mine for full in plan.full if (mine := found.of(label(full)))}
-    paragraphs = []
-    if measured:
-        rows = [row(full, mine) for full, mine in measured.items()]
-        paragraphs = [introduction(plan, [each for mine in measured.values() for each in mine]), _report.table(HEAD, rows)]
-    sys.exit(_rounds.conclude("routing", TITLE, [*paragraphs, LIMITS], plan, found, judged=judge(plan, found)))
+    steady = [_rounds.Subject(label_of_rate(per_s), partial(measure_steady, plan, per_s), missing) for per_s in (*plan.rates, None)]
+    rates = _rounds.run(_rounds.choose(steady, plan.only), plan.rounds)
+    paragraphs, whole = [*sections(plan, found, rates), LIMITS], _rounds.joined(found, rates)
+    sys.exit(_rounds.conclude("routing", TITLE, paragraphs, plan, whole, judged=judge(plan, found), plots=plots(rates)))
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """What RTSP players cost beside HTTP-FLV players of the same stream: among the messages of a connection, and by UDP.
 
 One lalmesh, each frame at once, the same publisher and as many players for each way, in turn, round by round. `MOST` says how much
-more processor time RTSP may take, `MOST_CALLS` how many calls of the kernel an access unit and player by UDP may take; a bar that
-the median misses is a failure.
+more processor time RTSP may take, `MOST_SENDS` how often the kernel may be given something of an access unit for a player by UDP; a
+bar that the median misses is a failure.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ FLV, INTERLEAVED, UDP, UDP_CUT = "flv", "rtsp", "rtsp-udp", "rtsp-udp-cut"
 SHOWN = {FLV: "HTTP-FLV", INTERLEAVED: "RTSP, interleaved", UDP: "RTSP, UDP", UDP_CUT: "RTSP, UDP, cut by loopback"}
 BY_UDP = (UDP, UDP_CUT)
 MOST = {INTERLEAVED: 1.2, UDP: 1.8}  #: times the processor time of HTTP-FLV
-MOST_CALLS = 2.0  #: of the kernel, for an access unit and player by UDP
-SENT = re.compile(r"^edge_udp_send_calls_total (\S+)$", re.MULTILINE)
+MOST_SENDS = 2.0  #: of an access unit, for each player by UDP
+SENT = re.compile(r"^edge_udp_sends_total (\S+)$", re.MULTILINE)
 UDP_SOCKETS = 4  #: of a player: two tracks, each with RTP and RTCP; the server has as many
 RESULTS = _load.BUILT / "rtsp.json"
-HEAD = ["players", "% of a core", "x HTTP-FLV", "lowest-highest", "calls/s", "calls/unit", "verdict", "MB"]
+HEAD = ["players", "% of a core", "x HTTP-FLV", "lowest-highest", "sends/s", "sends/unit", "verdict", "MB"]
 LIMITS = (
     "What limits it: the calls that send, as in the fan-out. Interleaved, what goes to a player is one write of the same bytes for "
-    "all, as over HTTP-FLV, so it costs little more: packets have headers that FLV has not. By UDP nothing is gathered, a call "
-    "takes one run of packets of one track, the two kinds of media are two of these, and the kernel looks up route and socket for "
-    "each; segmentation offload lets the packets of a picture cross the kernel as one, and where they are cut on the way, each is "
-    "handled by itself. What would move it: many players' datagrams in one call, as one has many players' writes by TCP; by TCP, "
-    "gathering; more cores, as workers or as edges."
+    "all, as over HTTP-FLV, so it costs little more: packets have headers that FLV has not. By UDP nothing is gathered: one call "
+    "takes one run of packets of one track to all players whose ports are known to stay, each track has its own, and what goes "
+    "before the fragments of a picture, as encoders have it that say when each is shown, is a run of its own; segmentation offload "
+    "lets the packets of a picture cross the kernel as one, and where they are cut on the way, each is handled by itself. What "
+    "would move it: by TCP, gathering; more cores, as workers or as edges."
 )
 
 
@@ -51,8 +51,8 @@ def units_per_s() -> float:
     return len(times) * 1000 / max(times)
 
 
-def calls(node: Node) -> float:
-    """How often the server has asked the kernel to send by UDP."""
+def sends(node: Node) -> float:
+    """How much the server has given the kernel to send by UDP: runs of packets, and packets."""
     found = SENT.search(node.metrics())
     assert found is not None, "the server does not say how often it sent"
     return float(found[1])
@@ -66,7 +66,7 @@ def lalmesh(way: str) -> Callable[[Path, ExitStack], Running]:
         if way == FLV:
             return Running(node.pid, node.rtmp_url(STREAM), ("http", str(node.ports["http"]), f"/{STREAM}.flv"))
         play = (way, str(node.ports["rtsp"]), f"/{STREAM}")
-        return Running(node.pid, node.rtmp_url(STREAM), play, (lambda: calls(node)) if way in BY_UDP else None)
+        return Running(node.pid, node.rtmp_url(STREAM), play, (lambda: sends(node)) if way in BY_UDP else None)
 
     return start
 
@@ -78,8 +78,8 @@ def subjects(plan: argparse.Namespace) -> list[_rounds.Subject[Sample]]:
     return [_rounds.Subject(way, partial(fanout.measured, subject, plan), missing) for way, subject in ways.items()]
 
 
-def calls_per_unit(way: str, found: Found[Sample]) -> float | None:
-    """Calls of the kernel for an access unit and player; None without a sample."""
+def sends_per_unit(way: str, found: Found[Sample]) -> float | None:
+    """Sends for an access unit and player; None without a sample."""
     often = found.median(way, writes)
     return None if often is None else often / units_per_s()
 
@@ -88,8 +88,8 @@ def judged(found: Found[Sample]) -> list[Judged]:
     """What the bars say."""
     told = [bar for way in found.samples if (bar := judged_time(way, found)) is not None]
     if UDP in found.samples:
-        what = f"{SHOWN[UDP]}: calls of the kernel for an access unit and player"
-        told.append(Judged(what=what, found=calls_per_unit(UDP, found), bar=MOST_CALLS))
+        what = f"{SHOWN[UDP]}: sends for an access unit and player"
+        told.append(Judged(what=what, found=sends_per_unit(UDP, found), bar=MOST_SENDS))
     return told
 
 
@@ -104,7 +104,7 @@ def judged_time(way: str, found: Found[Sample]) -> Judged | None:
 def row(way: str, found: Found[Sample]) -> list[str]:
     """The line of a way that has a sample."""
     mine, ratios = found.of(way), found.ratios(way, FLV, percent)
-    made, bar = calls_per_unit(way, found), judged_time(way, found)
+    made, bar = sends_per_unit(way, found), judged_time(way, found)
     return [
         SHOWN[way],
         f"{statistics.median(map(percent, mine)):.1f}",
@@ -123,9 +123,9 @@ def introduction(plan: argparse.Namespace) -> str:
         f"One stream of {fanout.stream_kbps() / 1000:.1f} Mbit/s (H.264 at 30 pictures a second, AAC; {units_per_s():.0f} access "
         f"units a second), {plan.players} players, {plan.rounds} rounds of {plan.seconds:g} s each, median; processor time of the "
         f"whole server. Ratios are taken within a round, and `lowest-highest` is theirs. {AT_ONCE}; by UDP each unit is sent by "
-        "itself. Calls are of the kernel, to send, a second and player, as the server counts them by UDP; by TCP they are segments "
-        "with data. Players by UDP take runs of packets uncut (UDP_GRO), as a network card would; those of the last line do not, "
-        "so that loopback cuts them and delivers each packet in the time of the server."
+        "itself. Sends are what the kernel is given, a second and player: by UDP runs of packets and packets, as the server counts "
+        "them; by TCP segments with data. Players by UDP take runs of packets uncut (UDP_GRO), as a network card would; those of "
+        "the last line do not, so that loopback cuts them and delivers each packet in the time of the server."
     )
 
 

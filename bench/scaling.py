@@ -1,9 +1,9 @@
 """How the cost of fan-out grows: with the players of one stream, with its bit rate, and with the streams that players share out.
 
-Point by point, lalmesh beside the floor where the floor can do it, each frame at once and gathered for 100 ms at most. What is
-looked for is the shape: straight in the players, flat in the streams, and how much of it bits are. A point at which players got too
-little while the server's core was full is beyond what it carries: that has no figure, and is named. Whatever else makes a sample
-worthless is a failure, in one round as in all.
+Point by point, lalmesh beside the floor where the floor can do it, each frame at once and gathered as lalmesh does by default: by
+the players of a stream, for 100 ms at most, and the floor for as long. What is looked for is the shape: straight in the players,
+flat in the streams, and how much of it bits are. A point at which players got too little while the server's core was full is beyond
+what it carries: that has no figure, and is named. Whatever else makes a sample worthless is a failure, in one round as in all.
 """
 
 from __future__ import annotations
@@ -22,7 +22,17 @@ from support.media import media
 
 from bench import _load, _report, _rounds, fanout, publish
 from bench._plots import Curve, Plot
-from bench.fanout import AT_ONCE, CONNECT_S, GATHERED_MS, LEAST_SHARE, STREAM_MEDIA, STREAM_READY_S, gathered, stream_kbps
+from bench.fanout import (
+    AT_ONCE,
+    CONNECT_S,
+    GATHERED_MS,
+    LEAST_SHARE,
+    PLAYERS_PER_MS,
+    STREAM_MEDIA,
+    STREAM_READY_S,
+    gathered_ms,
+    stream_kbps,
+)
 from bench.publish import FULL_PERCENT
 
 PLAYERS = (100, 250, 500, 1000, 1500, 2000)
@@ -44,6 +54,7 @@ class Sample:
     players: _load.Players
     due_kbps: float  #: that a player should have got
     writes: float = 0.0  #: a second and player
+    gathered_ms: int = 0  #: for so long, by the players of a stream; each frame at once: 0
 
     @property
     def lack(self) -> str:
@@ -74,7 +85,7 @@ class Sample:
 def of_one_stream(at: float, subject: fanout.Subject, plan: argparse.Namespace, folder: Path, stack: ExitStack) -> Sample:
     """One server with the players of one stream."""
     found = fanout.measured(subject, plan, folder, stack)
-    return Sample(at, found.usage, found.players, stream_kbps(subject.media), found.writes)
+    return Sample(at, found.usage, found.players, stream_kbps(subject.media), found.writes, subject.gathered_ms)
 
 
 def of_streams(streams: int, gather_ms: int, plan: argparse.Namespace, folder: Path, stack: ExitStack) -> Sample:
@@ -97,7 +108,13 @@ def of_streams(streams: int, gather_ms: int, plan: argparse.Namespace, folder: P
     sent, begun = _load.data_segments(port), time.monotonic()
     used = _load.usage(node.pid, plan.seconds)
     writes = (_load.data_segments(port) - sent) / (time.monotonic() - begun) / SHARED_PLAYERS
-    return Sample(streams, used, _load.played(players, plan.seconds + _load.MARGIN_S), stream_kbps(), writes)
+    got = _load.played(players, plan.seconds + _load.MARGIN_S)
+    return Sample(streams, used, got, stream_kbps(), writes, shared_ms(streams, gather_ms))
+
+
+def shared_ms(streams: int, gather_ms: int) -> int:
+    """How long is gathered where as many streams share out the players."""
+    return gathered_ms(SHARED_PLAYERS // streams, gather_ms)
 
 
 def subjects(plan: argparse.Namespace) -> list[_rounds.Subject[Sample]]:
@@ -126,7 +143,7 @@ def _places(plan: argparse.Namespace) -> Iterator[tuple[str, object, float, int,
 
 
 def _one(server: str, gather_ms: int, players: int, file: str) -> fanout.Subject:
-    start = fanout.floor(gather_ms, file) if server == "floor" else fanout.lalmesh("flv", gather_ms)
+    start = fanout.floor(gathered_ms(players, gather_ms), file) if server == "floor" else fanout.lalmesh("flv", gather_ms)
     return fanout.Subject(server, "flv", gather_ms, start, players=players, media=file)
 
 
@@ -137,6 +154,7 @@ def label(curve: str, server: str, gather_ms: int, at: object) -> str:
 
 # what was found
 
+GATHERED = "gathered, ms"  #: the column that says how long that was
 AXES = {
     "players": "players of one stream of 2.6 Mbit/s",
     "rate": f"Mbit/s of the stream, {SHARED_PLAYERS} players",
@@ -157,8 +175,13 @@ def curves(curve: str, found: _rounds.Found[Sample]) -> list[Curve]:
             mine = [name for name in found.samples if name.startswith(f"{curve}-{server}-{ms}-") and found.of(name)]
             points = [(found.of(name)[0].at, found.median(name, _percent) or 0.0) for name in mine]
             if points:
-                made.append(Curve(label=f"{server}, {gathered(ms)}", points=points, dashed=server == "floor"))
+                made.append(Curve(label=f"{server}, {how(ms)}", points=points, dashed=server == "floor"))
     return made
+
+
+def how(gather_ms: int) -> str:
+    """How frames are sent, in words that hold for any number of players."""
+    return f"gathered {gather_ms} ms at most" if gather_ms else "each frame at once"
 
 
 def _percent(sample: Sample) -> float:
@@ -174,14 +197,22 @@ def plots(found: _rounds.Found[Sample]) -> list[Plot]:
 
 
 def table(curve: str, found: _rounds.Found[Sample]) -> str:
-    """The same in figures: a column for each line, and how much more than the floor lalmesh took in the same round."""
-    columns = {line.label: {at: f"{value:.1f}" for at, value in line.points} for line in curves(curve, found)}
+    """The same in figures: for how long is gathered, each line, and how much more than the floor lalmesh took in the same round."""
+    held = {sample.at: str(sample.gathered_ms) for sample in _gathered(curve, found)}
+    columns = {GATHERED: held} if held else {}
+    columns |= {line.label: {at: f"{value:.1f}" for at, value in line.points} for line in curves(curve, found)}
     for ms in GATHERED_MS:
         if ratios := ratios_to_floor(curve, ms, found):
-            columns[f"x floor, {gathered(ms)}"] = {at: f"{ratio:.2f}" for at, ratio in ratios.items()}
+            columns[f"x floor, {how(ms)}"] = {at: f"{ratio:.2f}" for at, ratio in ratios.items()}
     places = sorted({at for cells in columns.values() for at in cells})
     rows = [[_place(at), *(cells.get(at, "") for cells in columns.values())] for at in places]
     return _report.table([AXES[curve], *columns], rows)
+
+
+def _gathered(curve: str, found: _rounds.Found[Sample]) -> Iterator[Sample]:
+    """The samples of all points of a curve at which frames are gathered, by whomever."""
+    starts = tuple(label(curve, server, ms, "") for server in SERVERS for ms in GATHERED_MS if ms)
+    return (sample for name in found.samples if name.startswith(starts) for sample in found.of(name))
 
 
 def ratios_to_floor(curve: str, ms: int, found: _rounds.Found[Sample]) -> dict[float, float]:
@@ -201,12 +232,22 @@ def _place(at: float) -> str:
     return f"{at:.2g}" if at < 10 else f"{at:.0f}"
 
 
+AS_DEFAULT = (
+    f"Gathered {max(GATHERED_MS)} ms at most: lalmesh gathers by default one millisecond for each {PLAYERS_PER_MS} players of a "
+    f"stream, and the floor is started with as long, so that a ratio compares equal gathering; `{GATHERED}` says how long that is"
+)
+NO_FLOOR = (
+    "Streams have no floor beside them: one process of it has one stream, which it reads from a file, and so many processes would "
+    "not be one server that takes streams in"
+)
+
+
 def introduction(plan: argparse.Namespace) -> str:
     """What the tables show."""
     return (
         f"HTTP-FLV, {plan.rounds} rounds of {plan.seconds:g} s a point, median, percent of a core; the server has a core to "
         "itself, and the players have the other: a sample that they could not follow is worthless. lalmesh runs right after, or "
-        f"right before, the floor; ratios are taken within a round. {AT_ONCE}."
+        f"right before, the floor; ratios are taken within a round. {AT_ONCE}. {AS_DEFAULT}. {NO_FLOOR}."
     )
 
 

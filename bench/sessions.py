@@ -43,10 +43,10 @@ STREAMS = 100
 RESULTS = BUILT / "sessions.json"
 TITLE = "Sessions: what it costs to tell of them"
 LIMITS = (
-    "What limits it: every session of which anything has changed is told of each time, and where media moves its bytes always "
-    "have. The edge packs them, the scheduler takes them apart and puts them into Redis, one entry each, so it takes most. What "
-    "would move it: telling less often (`edge.session.report_s`), which makes what the API lists older; more replicas of the "
-    "scheduler, which share the edges."
+    "What limits it: every session is told of each time, whether anything of it has changed or not. The edge looks at each and "
+    "packs a few figures of it; the scheduler takes them apart and makes an entry for Redis of each, many to a call, so it takes "
+    "most. All of it follows the sessions, whatever they play. What would move it: telling less often (`edge.session.report_s`), "
+    "which makes what the API lists older; more replicas of the scheduler, which share the edges, while Redis is one for all."
 )
 
 

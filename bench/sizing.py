@@ -91,8 +91,7 @@ def loads(measured: Mapping[str, Section]) -> Iterator[tuple[str, str, str, str]
         yield f"{PLAYERS:,} players by {protocol}, {how}", _shown(each * PLAYERS), "edge", "fanout"
     for players in ("RTSP, interleaved", "RTSP, UDP"):
         row = rtsp.row(players=players)
-        each = number(row, percent) / rtsp.players(row)
-        yield f"{PLAYERS:,} players by {players}", _shown(each * PLAYERS), "edge", "rtsp"
+        yield f"{rtsp.players(row):,.0f} players by {players}, each frame at once", _shown(number(row, percent)), "edge", "rtsp"
     row = link.row(streams="100", flush="default")
     yield "100 streams to another node", _shown(number(row, "sender %")), "the node that sends", "link"
     yield "100 streams from another node", _shown(number(row, "receiver %")), "the node that receives", "link"

@@ -25,7 +25,7 @@ from bench._report import Judged
 
 BENCHES = (
     *("fanout", "publish", "scaling", "memory", "start", "pairs", "burst", "delay", "edges"),
-    *("rtsp", "hls", "hls_load", "link", "cluster", "routing", "client", "sessions", "telemetry"),
+    *("rtsp", "hls", "hls_load", "link", "cluster", "routing", "client", "sessions", "telemetry", "profile"),
 )
 RESULTS = _load.BUILT / "suite.json"
 FIGURES = _plots.FOLDER / "figures.json"

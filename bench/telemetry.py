@@ -139,9 +139,9 @@ def row(name: str, found: Found[Sample], plan: argparse.Namespace) -> list[str]:
 HEAD = ["metrics and traces", "% of a core", "lowest-highest", "µs a second and player", "x off", "verdict", "MB"]
 LIMITS = (
     "What limits it: media is counted by block and not by player or unit, and series are made when they are read; a player makes "
-    "spans when it comes and when it leaves. So what it costs follows how many streams and sessions there are to be read, how "
-    "often, and how often players come, and the media hardly. What would move it: reading less often, no series of single streams "
-    "(`telemetry.per_stream_metrics`), fewer traces (`telemetry.traces.sample_percent`)."
+    "a span or two when it has its first media, and none after that. So what it costs follows how many streams and sessions there "
+    "are to be read, how often, and how often players come, and the media hardly. What would move it: reading less often, no "
+    "series of single streams (`telemetry.per_stream_metrics`), fewer traces (`telemetry.traces.sample_percent`)."
 )
 
 

@@ -9,7 +9,7 @@ from typing import Any, cast
 from e2e.soak import page
 from e2e.soak.runner import SHORT, Outcome
 from e2e.soak.samples import Series
-from e2e.soak.verdict import Grown
+from e2e.soak.verdict import Grown, Rest
 from support.slopes import Slope
 
 MB = 1 << 20
@@ -53,6 +53,29 @@ def test_a_leak_and_faults_are_told_and_only_so_many_in_words() -> None:
     assert page.text(bad, []).count("- fault:") == page.SHOWN_FAULTS
     assert "edge-1 rss_bytes: 9.0 MiB more" in page.told(bad)
     assert not bad.is_well
+
+
+def test_what_is_in_use_of_the_heap_is_drawn_and_told_at_rest() -> None:
+    run = outcome()
+    heap = {"lalmesh_heap_used_bytes": 40.0 * MB}
+    run.before = run.after = Rest({"edge-1": {**heap, "rss_bytes": 100.0 * MB, "descriptors": 28.0}}, {}, {"edge-1": 7})
+    assert run.sampler is not None
+    for number in range(10):
+        run.sampler.series.add(number * 5.0, "edge-1", 8, heap)
+    drawn = next(plot for plot in page.drawn(run) if plot.name == "heap")
+    assert drawn.curves[0].points[0] == (0.0, 40.0)
+    row = next(line for line in page.text(run, []).splitlines() if "| heap used |" in line.replace("  ", ""))
+    assert row.count("40.0 MiB") == 2
+
+
+def test_the_page_says_how_near_the_bounds_are() -> None:
+    run = outcome()
+    run.before = Rest({"edge-1": {"descriptors": 28.0}}, {"edge-1": {}}, {"edge-1": 7})
+    run.after = Rest({"edge-1": {"descriptors": 31.0}}, {"edge-1": {"services.edge.session.Session": 2}}, {"edge-1": 7})
+    for said in (page.text(run, []), page.told(run)):
+        assert "at most" in said
+        assert "3 descriptors, 0 tasks, 0 threads" in said
+        assert "2 objects of a type" in said
 
 
 def test_a_process_is_one_curve_however_often_it_was_started_and_has_few_points() -> None:

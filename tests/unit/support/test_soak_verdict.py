@@ -2,9 +2,41 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
+from e2e.soak.datagrams import UNSENT
+from e2e.soak.runner import NEVER, SHORT, Plan
 from e2e.soak.samples import Series, apart, counter, gauges
-from e2e.soak.verdict import AT_REST, CACHED, KEY, KEYED, REMEMBERED, TYPE_AT_REST, Rest, grown, left_over, not_zero, unjudged
-from e2e.soak.world import REMEMBERED_NUM
+from e2e.soak.verdict import (
+    AT_REST,
+    CACHED,
+    KEY,
+    KEYED,
+    MATTERS,
+    REMEMBERED,
+    TYPE_AT_REST,
+    ZERO,
+    Rest,
+    grown,
+    left_over,
+    most_left,
+    not_zero,
+    unjudged,
+    untold,
+)
+from e2e.soak.world import REGISTRY, REMEMBERED_NUM
+
+ROOT = Path(__file__).resolve().parents[3]
+ROLES = ("edge", "origin", "hls", "scheduler")
+#: how a metric is made in the sources: of which kind, and its name, whose first part may be whatever the role is
+MADE = re.compile(r'\b(Gauge|Counter)(?:MetricFamily)?\(\s*(?:f"\{\w+(?:\.\w+)?\}_(\w+)"|"(\w+)")')
+#: what is no metric of a process: `World.stores` tells it
+STORED = (
+    {f"etcd_{kind.rstrip('/')}" for kind in REGISTRY}
+    | {"redis_endless_keys"}
+    | {f"listed_sessions_{site}" for site in ("cluster", "standalone")}
+)
 
 HOUR_S = 3600
 EVERY_S = 10
@@ -33,6 +65,30 @@ def series(leak_per_hour: float, what: str = "rss_bytes", process: str = "edge-1
 
 def rest(pid: int = 7, *, kinds: dict[str, int] | None = None, **values: float) -> Rest:
     return Rest({"edge-1": values}, {"edge-1": kinds or {}}, {"edge-1": pid})
+
+
+def made() -> dict[str, set[str]]:
+    """The names of all metrics that the sources make, by kind, as a process tells them."""
+    found: dict[str, set[str]] = {"Gauge": set(), "Counter": set()}
+    for file in (file for folder in ("lalmesh", "services") for file in (ROOT / folder).rglob("*.py")):
+        for kind, of_a_role, whole in MADE.findall(file.read_text(encoding="utf-8")):
+            names = [whole] if whole else [f"{role}_{of_a_role}" for role in ROLES]
+            found[kind].update(f"{name}_total" if kind == "Counter" else name for name in names)
+    return found
+
+
+def test_what_is_looked_at_is_a_metric_that_there_is() -> None:
+    metrics = made()
+    assert {"origin_ring_bytes", "edge_links", "hls_links"} <= metrics["Gauge"]
+    assert {*ZERO, *(what for what in MATTERS if what.startswith("lalmesh_"))} - STORED - metrics["Gauge"] == set()
+    assert {*NEVER, UNSENT} - metrics["Counter"] == set()
+
+
+def test_what_no_process_tells_of_is_told() -> None:
+    values = {"edge-1": dict.fromkeys(ZERO[1:], 0.0), "stores": {"etcd_keys": 9.0}}
+    assert untold(values) == [f"no process tells of {ZERO[0]}"]
+    assert untold({**values, "edge-2": {ZERO[0]: 0.0}}) == []
+    assert untold({"edge-1": {NEVER[0]: 0.0}}, NEVER[:2]) == [f"no process tells of {NEVER[1]}"]
 
 
 def test_what_is_now_is_summed_over_labels_and_what_was_is_left_out() -> None:
@@ -93,6 +149,38 @@ def test_what_is_left_over_is_told_of_processes_that_have_lived_on() -> None:
     assert left_over(before, after) == [f"edge-1: {20 + more:g} descriptors at rest, 20 before"]
     assert left_over(rest(6, descriptors=20), after) == []
     assert left_over(before, rest(descriptors=20 + AT_REST["descriptors"])) == []
+
+
+def test_a_task_or_a_connection_of_each_trouble_is_left_over() -> None:
+    """In two hours an origin is killed dozens of times, and all else happens by the hundred."""
+    values = {"descriptors": 28.0, "lalmesh_tasks": 22.0, "threads": 14.0, "timers": 12.0}
+    before = Rest({"edge-1": values}, {}, {"edge-1": 7})
+    for what, most in (("descriptors", 4), ("lalmesh_tasks", 2), ("threads", 6), ("timers", 4)):
+        after = Rest({"edge-1": {**values, what: values[what] + most + 1}}, {}, {"edge-1": 7})
+        assert len(left_over(before, after)) == 1
+
+
+def test_a_run_that_has_warmed_up_for_seconds_may_have_more_in_its_pools_and_no_more_of_anything_else() -> None:
+    long = Plan(120.0, 7200.0, 90.0, 5.0, 30.0, 60.0, SHORT.pace)
+    assert long.at_rest == AT_REST
+    assert {what for what in AT_REST if SHORT.at_rest[what] > long.at_rest[what]} == {
+        "descriptors",
+        "lalmesh_tasks",
+        "threads",
+        "timers",
+    }
+    before, after = rest(descriptors=20), rest(descriptors=20 + SHORT.at_rest["descriptors"])
+    assert left_over(before, after, at_rest=SHORT.at_rest) == []
+    assert left_over(before, after) != []
+
+
+def test_how_near_the_bounds_are_is_told() -> None:
+    before = rest(descriptors=20, lalmesh_tasks=9, kinds={KIND: 2, ASKED: 0})
+    after = rest(descriptors=23, lalmesh_tasks=8, kinds={KIND: 5, ASKED: CACHED[ASKED]})
+    most = most_left(before, after)
+    assert (most["descriptors"], most["lalmesh_tasks"], most["objects of a type"]) == (3, 0, 3)
+    assert most_left(before, after, (KIND,))["objects of a type"] == 0
+    assert set(most_left(rest(6), after).values()) == {0}
 
 
 def test_objects_of_a_type_of_ours_may_not_stay_but_what_is_remembered_of_names() -> None:
