@@ -6,17 +6,16 @@ import asyncio
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import AsyncExitStack
-from itertools import cycle
+from itertools import cycle, product
 
+from e2e.soak.datagrams import DatagramRecorder, dropped_before
 from e2e.soak.encoders import Encoder, Film, encoding
 from e2e.soak.run import STILL_S, Run
 from e2e.soak.world import Site
 from support.cluster import Node
 from support.operator_api import call
-from support.recorder import STALL_S, HlsRecorder, Recorder, recorder, recording
+from support.recorder import HlsRecorder, Recorder, recorder, recording
 
-from lalmesh.client import ClientOptions, open_player
-from lalmesh.container.flv import BodyDemuxer
 from lalmesh.media import Kind
 
 RENAMED_S = (0.5, 3.0)  #: how long a stream lasts that has a name of its own
@@ -25,9 +24,13 @@ LET_IN_S = 20.0  #: for a player to have its first unit
 ON_CHANGE = ("rtmp", "flv", "ws", "ts")  #: RTSP says its tracks once
 ALWAYS = (*ON_CHANGE, "rtsp", "mp4")
 VISITS = (*ALWAYS, "hls")
+WAYS = ("rtmp", "rtsp")  #: to publish: by RTSP among the messages
+#: how renamed streams are published and played: one after the other, one in three by RTSP
+RENAMED_BY = tuple(product(("rtmp", "rtmp", "rtsp"), ALWAYS))
 HLS_STREAM_S = 12.0  #: for which there are segments to be played
 REACH_STREAMS = 40  #: that are published at most until each origin has had one
 BROKE_OFF, CAME_FIRST = "encoders that broke off", "players that came before their stream"
+UNDROPPED, DROPPED = "players by UDP that nothing was dropped of", "players by UDP that something was dropped of"
 
 
 def player_of(node: Node, kind: str, stream: str) -> Recorder:
@@ -45,6 +48,15 @@ def player_of(node: Node, kind: str, stream: str) -> Recorder:
     return HlsRecorder(name, url, keeps_session=True) if kind == "hls" else recorder(name, url)
 
 
+def published_at(node: Node, way: str, stream: str) -> str:
+    """Where an encoder publishes a stream, by one of `WAYS`.
+
+    Its units and their times come out the same: films have no pictures out of order, and an encoder here reports by RTSP before its
+    first packets, so that sound lies beside the pictures from the first one on.
+    """
+    return node.rtsp_url(stream) if way == "rtsp" else node.rtmp_url(stream)
+
+
 def judge(
     run: Run, player: Recorder, films: Sequence[Film], *, joints: int = 0, left_s: float | None = None, whole: bool = False
 ) -> None:
@@ -58,10 +70,24 @@ def judge(
         left_s: when it left a stream that went on (monotonic): until then it may not have stood still; None: until its last unit.
         whole: whether it was there first, and so has the first picture.
     """
+    run.done["players"] += 1
+    _judge_got(run, player, films, joints=joints, left_s=left_s, whole=whole)
+
+
+def judge_so_far(run: Run, player: Recorder, film: Film) -> None:
+    """The same of a player that stays: of what it has got only the last of each kind is kept, which the next is to follow."""
+    _judge_got(run, player, [film], left_s=time.monotonic())
+    last = {one.kind: one for one in player.got}
+    run.units -= len(last)  # they are looked at again
+    player.got[:] = sorted(last.values(), key=lambda one: one.at_s)
+
+
+def _judge_got(
+    run: Run, player: Recorder, films: Sequence[Film], *, joints: int = 0, left_s: float | None = None, whole: bool = False
+) -> None:
     verdict = player.judge(*(film.clip for film in films), joints=joints)
     verdict.faults += [f"{player.name}: unit {number} is the first of what came then" for number in verdict.starts if number]
     run.units += verdict.units
-    run.done["players"] += 1
     if player.got:
         still_s = player.gap_s(player.got[0].at_s, left_s or player.got[-1].at_s)
         run.longest_still_s = max(run.longest_still_s, still_s)
@@ -69,7 +95,7 @@ def judge(
             verdict.faults.append(f"{player.name}: it stood still for {still_s:.1f} s")
     if whole and (first := _first(player, films[0])):
         verdict.faults.append(f"{player.name}: it was there first, and its first unit is {first}")
-    for fault in _unaligned(verdict.faults) if player.url.startswith("rtsp:") else verdict.faults:
+    for fault in _without_steps(player, verdict.faults):
         run.fault(fault)
 
 
@@ -79,10 +105,16 @@ def _first(player: Recorder, film: Film) -> int:
     return next((film.clip.numbers.get(one.name, 0) for one in player.got if one.kind is kind), 0)
 
 
-def _unaligned(faults: list[str]) -> list[str]:
-    """Without one step of the time of sound: where the first report comes late, a player puts the sound where that says."""
-    step = next((fault for fault in faults if ": time is " in fault and " off: audio " in fault), None)
-    return [fault for fault in faults if fault is not step]
+def _without_steps(player: Recorder, faults: list[str]) -> list[str]:
+    """Without a step of the time of sound by RTSP: where the first report comes late, a player puts the sound where that says.
+
+    By UDP reports come to a port of their own, so that sound lies first as it came, which may be too late; it goes back bit by bit.
+    """
+    if not player.url.startswith("rtsp:"):
+        return faults
+    steps = [fault for fault in faults if ": time is " in fault and " off: audio " in fault]
+    left_out = steps if isinstance(player, DatagramRecorder) else steps[:1]
+    return [fault for fault in faults if fault not in left_out]
 
 
 async def first_unit(run: Run, player: Recorder) -> bool:
@@ -95,28 +127,35 @@ async def first_unit(run: Run, player: Recorder) -> bool:
     return True
 
 
+def renamed_by(way: str, kind: str) -> str:
+    """What renamed streams are counted as, by how they are published and played."""
+    return f"renamed: {way} to {kind}"
+
+
 async def renames(run: Run) -> None:
     """Streams with names that nobody had before, each with one player somewhere, who comes before or after."""
-
-    run.expected.update({BROKE_OFF, CAME_FIRST})
+    turns = cycle(RENAMED_BY)
+    run.expected.update({BROKE_OFF, CAME_FIRST, *(renamed_by(*turn) for turn in RENAMED_BY)})
 
     async def one() -> None:
+        way, kind = next(turns)
         site = run.chance.choice(run.world.sites)
         stream, film = run.new("renamed"), run.chance.choice([run.films.main, run.films.sound])
         at, there = run.chance.choice(site.edges), run.chance.choice(site.edges)
-        player = player_of(there, run.chance.choice(ALWAYS), stream)
+        player = player_of(there, kind, stream)
         seconds = run.chance.uniform(*RENAMED_S)
         abrupt, first = run.chance.random() < 0.3, run.chance.random() < 0.3
         async with AsyncExitStack() as players:
             if first:
                 await players.enter_async_context(recording(player))
-            async with encoding(at.rtmp_url(stream), film.tracks, abrupt=abrupt) as encoder:
+            async with encoding(published_at(at, way, stream), film.tracks, abrupt=abrupt) as encoder:
                 if not first:
                     await players.enter_async_context(recording(player))
                 await _show(run, encoder, player, film, seconds)
                 await players.aclose()  # it leaves before it is told to
         run.done[BROKE_OFF] += abrupt
         run.done[CAME_FIRST] += first
+        run.done[renamed_by(way, kind)] += 1
         judge(run, player, [film], whole=first and not player.url.startswith("rtsp:"))  # which asks for the tracks first
 
     await run.every(run.pace.rename_s, "renamed streams", one, most=24)
@@ -153,6 +192,11 @@ def visits_by(kind: str) -> str:
     return f"visits by {kind}"
 
 
+def programs_by(way: str) -> str:
+    """What programs are counted as, by how they are published."""
+    return f"programs by {way}"
+
+
 class Program:
     """A stream that lasts for a while, and its visitors."""
 
@@ -164,26 +208,27 @@ class Program:
 
 
 async def programs(run: Run) -> None:
-    """Longer streams with an audience that comes and goes, by every protocol."""
-    run.expected.update({"programs", *map(visits_by, VISITS)})
+    """Longer streams, by one way after the other, with an audience that comes and goes, by every protocol."""
+    run.expected.update({*map(programs_by, WAYS), *map(visits_by, VISITS)})
     await asyncio.gather(*(_channel(run, site) for site in run.world.sites for _ in range(run.pace.programs)))
 
 
 async def _channel(run: Run, site: Site) -> None:
     """One program after the other."""
-    film, kinds = run.films.main, cycle(VISITS)
+    film, kinds, ways = run.films.main, cycle(VISITS), cycle(WAYS)
     while not run.over.is_set():
+        way = next(ways)
         program = Program(site, run.new("program"), film)
         seconds = run.chance.uniform(0.5, 1.5) * run.pace.program_s
         try:
-            async with encoding(run.chance.choice(site.edges).rtmp_url(program.stream), film.tracks) as encoder:
+            async with encoding(published_at(run.chance.choice(site.edges), way, program.stream), film.tracks) as encoder:
                 audience = asyncio.create_task(_audience(run, program, encoder, kinds))
                 try:
                     await _until_over(run, encoder, film, seconds)
                 finally:
                     program.ending.set()
                     await audience
-            run.done["programs"] += 1
+            run.done[programs_by(way)] += 1
         except Exception as error:
             run.fault(f"program {program.stream}: {type(error).__name__}: {error}")
             await run.pause(1.0)
@@ -274,27 +319,41 @@ async def reach_origins(run: Run) -> None:
 
 
 async def datagrams(run: Run) -> None:
-    """Players by UDP, who may lose what their own socket has no room for: they are counted, and end in order."""
+    """Players by UDP: of those that nothing was dropped of on the way, each unit is looked at; the others have to end in order."""
+    run.expected.update({UNDROPPED, "frames by UDP"})
 
     async def one() -> None:
-        site = run.chance.choice(run.world.sites)
-        stream = run.new("datagrams")
+        site, film, stream = run.chance.choice(run.world.sites), run.films.main, run.new("datagrams")
         at, there = run.chance.choice(site.edges), run.chance.choice(site.edges)
-        by_udp = ClientOptions(rtsp_transport="udp", first_media_timeout_s=LET_IN_S, stall_timeout_s=STALL_S)
-        demuxer, frames = BodyDemuxer(), 0
-        film = run.films.main
-        async with encoding(run.chance.choice([at.rtmp_url, at.rtsp_url])(stream), film.tracks) as encoder:
+        player = DatagramRecorder(f"{stream} by UDP at {there.name}", there.rtsp_url(stream))
+        before = await asyncio.to_thread(dropped_before, there)
+        has_last = True
+        async with encoding(published_at(at, run.chance.choice(WAYS), stream), film.tracks) as encoder:
             showing = asyncio.create_task(encoder.show(film, run.chance.uniform(3.0, 10.0)))
             try:
-                async with open_player(there.rtsp_url(stream), by_udp) as player:
-                    while not showing.done() and (tags := await player.take()):
-                        frames += sum(len(list(demuxer.demux(tag.type_id, tag.timestamp_ms, tag.body))) for tag in tags)
-                await showing
+                async with recording(player):
+                    if await first_unit(run, player):
+                        await showing
+                        has_last = await encoder.reached(player)
             finally:
                 showing.cancel()
                 await asyncio.gather(showing, return_exceptions=True)
-        if not frames:
-            run.fault(f"{stream} by UDP: nothing came")
-        run.done["frames by UDP"] += frames
+        dropped = player.dropped + await asyncio.to_thread(dropped_before, there) - before
+        judge_datagrams(run, player, film, dropped, has_last=has_last)
 
     await run.every(3 * run.pace.visit_s, "players by UDP", one, most=6)
+
+
+def judge_datagrams(run: Run, player: DatagramRecorder, film: Film, dropped: int, *, has_last: bool) -> None:
+    """Add what is wrong with what a player by UDP got, of whose packets no more than `dropped` were dropped on the way."""
+    run.done["frames by UDP"] += len(player.got)
+    run.done[DROPPED if dropped else UNDROPPED] += 1
+    if not dropped:
+        judge(run, player, [film])
+        if not has_last:
+            run.fault(f"{player.name}: the last units did not come{f' ({player.ended})' if player.ended else ''}")
+        return
+    if not player.got:
+        run.fault(f"{player.name}: nothing came")
+    if player.ended:
+        run.fault(f"{player.name}: closed: {player.ended}")

@@ -1,20 +1,25 @@
-"""Players that only take: as many as it needs for the machine to be as busy as it is to be."""
+"""Players that only take, as many as it needs for the machine to be as busy as it is to be, and one that looks at all of it."""
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
-from e2e.soak.encoders import encoding
+from e2e.soak.comers import judge, judge_so_far, player_of
+from e2e.soak.encoders import Film, encoding
 from e2e.soak.run import STILL_S, Run
 from e2e.soak.world import Site
 from support.process import Child
+from support.recorder import Recorder, recording
 
 from bench import _load
 
 STREAM = "always/on"
+KIND = "flv"  #: how it is played, by each of them
+JUDGED_S = 60.0  #: for which what a player has got is kept until it is looked at: two hours of it would be 100 MB
 STEP = 50  #: players that come at a time, at each site
 MOST = 2000  #: of a site
 LOOK_S = 6.0  #: for which it is measured how busy the machine is
@@ -45,7 +50,7 @@ class Crowd:
     async def come(self, site: Site, players: int) -> None:
         """So many more at the last edge of a site."""
         log = self._run.world.folder / f"crowd-{len(self._children)}.log"
-        url = ("http", str(site.edges[-1].ports["http"]), f"/{STREAM}.flv")
+        url = ("http", str(site.edges[-1].ports["http"]), f"/{STREAM}.{KIND}")
         self._children.append(await asyncio.to_thread(_load.play, url, players, self._seconds, 1.0, log))
         self.players += players
 
@@ -77,10 +82,14 @@ class Crowd:
 
 @asynccontextmanager
 async def crowd(run: Run, seconds: float) -> AsyncIterator[Crowd]:
-    """Streams that are on all the time, at each site, for a crowd that comes as it is asked to; it leaves at the end."""
+    """Streams that are on all the time, at each site, for a crowd that comes as it is asked to; it leaves at the end.
+
+    Where it is to come there is one player from the beginning that looks at each unit, and gets the same as all of them.
+    """
     here = Crowd(run, seconds)
     film = run.films.main
     tasks = list[asyncio.Task[None]]()
+    watchers = [player_of(site.edges[-1], KIND, STREAM) for site in run.world.sites]
 
     async def show(site: Site, begun: asyncio.Event) -> None:
         async with encoding(site.edges[0].rtmp_url(STREAM), film.tracks) as encoder:
@@ -94,8 +103,11 @@ async def crowd(run: Run, seconds: float) -> AsyncIterator[Crowd]:
             waiting = asyncio.create_task(begun.wait())
             await asyncio.wait([tasks[-1], waiting], return_when=asyncio.FIRST_COMPLETED)
             waiting.cancel()
-        yield here
-        await here.end(film.kbps)
+        async with AsyncExitStack() as watching:
+            for player in watchers:
+                await watching.enter_async_context(watched(run, player, film))
+            yield here
+            await here.end(film.kbps)
         for task in tasks:
             if task.done():
                 run.fault(f"{STREAM} has ended: {task.exception()}")
@@ -104,6 +116,28 @@ async def crowd(run: Run, seconds: float) -> AsyncIterator[Crowd]:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+@asynccontextmanager
+async def watched(run: Run, player: Recorder, film: Film) -> AsyncIterator[None]:
+    """A player takes part inside the block, and what it gets is looked at every `JUDGED_S`, and at the end."""
+
+    async def look() -> None:
+        while not player.ended:
+            await asyncio.sleep(JUDGED_S)
+            judge_so_far(run, player, film)
+
+    async with recording(player):
+        looking = asyncio.create_task(look())
+        try:
+            yield
+        finally:
+            looking.cancel()
+            (ended,) = await asyncio.gather(looking, return_exceptions=True)
+            left_s = time.monotonic()
+    if isinstance(ended, Exception):
+        raise ended
+    judge(run, player, [film], left_s=left_s)
 
 
 async def busy_percent(seconds: float) -> float:

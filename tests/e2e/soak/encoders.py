@@ -18,7 +18,12 @@ from lalmesh.media import AccessUnit, Kind, TrackSet
 
 STEP_S = 0.02  #: what is due so soon is sent with what is due now: every second picture wakes nobody
 NEXT_MS = 40  #: from the last frame of a clip to the first of the next
-OPTIONS = ClientOptions(connect_timeout_s=10.0, handshake_timeout_s=20.0, stall_timeout_s=20.0)
+OPTIONS = ClientOptions(
+    connect_timeout_s=10.0,
+    handshake_timeout_s=20.0,
+    stall_timeout_s=20.0,
+    rtsp_transport="tcp",  # by UDP nobody could tell what was lost before it came in
+)
 CAUGHT_UP_S = 8.0  #: for a player to have the last unit, an origin that dies just then included
 LOOK_S = 0.05
 
@@ -36,7 +41,10 @@ class Film:
     """A clip, ready to be sent."""
 
     def __init__(self, name: str) -> None:
-        """One of `support.media.RECIPES` in which no unit comes twice."""
+        """One of `support.media.RECIPES` in which no unit comes twice, and none is shown in another order than it is decoded in.
+
+        So all times are the same however it is published: RTP tells of times of presentation only.
+        """
         self.clip = Clip(media(name))
         self.heads: list[Tag] = []
         self.frames: list[Shown] = []
@@ -44,6 +52,7 @@ class Film:
         counts = {Kind.VIDEO: 0, Kind.AUDIO: 0}
         for tag in tags_of_file(self.clip.file):
             units = [event for event in demuxer.demux(tag.type_id, tag.timestamp_ms, tag.body) if isinstance(event, AccessUnit)]
+            assert not any(unit.cts for unit in units), f"{name}: pictures are shown in another order than they are decoded in"
             kind = _kind(demuxer.tracks, units)
             if kind is None:
                 self.heads.append(tag)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from e2e.soak.verdict import MIB, Grown
+from e2e.soak.verdict import MIB, Grown, most_left
 from support.slopes import Point
 
 from bench import _plots, _report
@@ -25,6 +25,7 @@ UNITS = {"rss_bytes": (MIB, "MiB"), "lalmesh_heap_used_bytes": (MIB, "MiB"), "re
 #: what is drawn: file, value, title, axis
 DRAWN = (
     ("memory", "rss_bytes", "Memory of each process", "resident, MiB"),
+    ("heap", "lalmesh_heap_used_bytes", "What is in use of each heap", "MiB"),
     ("objects", "objects", "Python objects of each process", "objects"),
     ("descriptors", "descriptors", "File descriptors of each process", "descriptors"),
     ("tasks", "lalmesh_tasks", "Tasks of each process", "tasks"),
@@ -35,29 +36,36 @@ STORES = (
     ("registry", ("etcd_keys", "redis_keys"), "What etcd and Redis hold", "keys"),
     ("storage", ("stored_files_cluster", "stored_files_standalone"), "What is stored", "files"),
 )
-RESTS = ("rss_bytes", "descriptors", "lalmesh_tasks", "threads", "timers", "etcd_keys", "redis_keys")
+RESTS = (
+    *("rss_bytes", "lalmesh_heap_used_bytes", "descriptors", "lalmesh_tasks", "threads", "timers"),
+    *("etcd_keys", "redis_keys"),
+)
 ABOUT = """# Endurance
 
 Written by `make soak`. A scheduler with etcd and Redis, two origins, two edges and an hls node run as processes, and a standalone
 server beside them. Publishers and players come and go all the time, and so do all who make trouble:
 
-- streams under names that nobody had before, of seconds and of minutes, by RTMP and RTSP; players by RTMP, HTTP-FLV,
-  WebSocket-FLV, HTTP-TS, fragmented MP4, RTSP over TCP and UDP, HLS with and without low latency; streams that change their
-  picture size, their codec of pictures or of sound, or go on without pictures;
+- streams under names that nobody had before, of seconds and of minutes, by RTMP and, one in three of the short and one in two of
+  the long ones, by RTSP; players by RTMP, HTTP-FLV, WebSocket-FLV, HTTP-TS, fragmented MP4, RTSP over TCP and UDP, HLS with and
+  without low latency; streams by RTMP that change their picture size, their codec of pictures or of sound, or go on without
+  pictures;
 - players that take a tenth of their stream, beside one that takes all of it; nonsense, halves of requests and media of no codec
   at every port; plays of what nobody publishes; datagrams to ports of others;
 - an origin that is killed again and again, encoders that are killed and come back or just break off, sessions that are kicked, an
   address that is on the blacklist for a while;
 - relays both ways between cluster and standalone server, recordings, in whose files all has to be, a receiver of webhooks that
   fails at times, an etcd that is compacted;
-- a crowd that only takes, as large as it needs for the machine to be as busy as is said below.
+- a crowd that only takes: when all the others have come, as many as it needs for the machine to be as busy as it is to be. Where
+  the others alone make it as busy there is none.
 
 Every player that does nothing wrong looks at each access unit: by the hash of its payload it has to be the next one of its clip,
 and its time has to rise by what the clip says. A unit that is missing or comes twice, a player that is closed, that came before
-its stream and has not got its first picture, that stands still for 5 s, or that has not got the last unit is a fault. By RTSP the
-time of sound may step once, where the first sender report comes late. Players by UDP may lose what their own socket has no room
-for. Those of the crowd throw away what comes: none may be closed or stand still, and the slowest has to get 95% of its stream.
-That anything of the above never happens is a fault, too.
+its stream and has not got its first picture, that stands still for 5 s, or that has not got the last unit is a fault. Of players
+by RTSP the time of sound may step once, where the first sender report comes late, by UDP bit by bit. By UDP units may be missing
+where the player's own sockets had no room, or the kernel dropped packets between sockets, or the edge could not send: all three are
+counted, and where none of them has risen each unit has to be there. Those of the crowd throw away what comes: none may be closed or
+stand still, and the slowest has to get 95% of its stream; beside them, on each of their streams, one player looks at all of it
+until the end. That anything of the above never happens is a fault, too.
 
 All processes are sampled every few seconds. *Growth* is what a value has grown by in the second half of the run, surely: the
 lower end of the interval in which its slope (Theil and Sen) is with a confidence of 99%, times that half; more than *matters*
@@ -76,6 +84,7 @@ def told(outcome: Outcome) -> str:
     lines += [f"{each.process} {each.what}: {_amount(each.what, each.slope.growth)} more" for each in outcome.grown if each.is_leak]
     lines += [f"FAULT {fault}" for fault in outcome.faults[:SHOWN_FAULTS]]
     lines.append(f"{outcome.units} units, {outcome.fault_count} faults, {outcome.busy_percent:.0f}% busy")
+    lines.append(f"more at rest than before, at most: {_most_left(outcome)}")
     return "\n".join([*lines, f"no player that does nothing wrong stood still for longer than {outcome.longest_still_s:.1f} s"])
 
 
@@ -91,7 +100,8 @@ def text(outcome: Outcome, pictures: Sequence[str]) -> str:
     """The page."""
     faults = "\n".join(f"- fault: {fault}" for fault in outcome.faults[:SHOWN_FAULTS])
     parts = [ABOUT.rstrip(), _report.listed(_context()), _went(outcome), faults, "## What happened", _happened(outcome)]
-    parts += ["## What grew", _slopes(outcome.grown), "## What was left", _rests(outcome), *pictures]
+    most = f"More at the end than before, at most, of any process that lived all the time: {_most_left(outcome)}."
+    parts += ["## What grew", _slopes(outcome.grown), "## What was left", _rests(outcome), most, *pictures]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -123,6 +133,11 @@ def _rests(outcome: Outcome) -> str:
         if what in now and what in before
     ]
     return _report.table(("process", "what", "before", "at the end"), rows)
+
+
+def _most_left(outcome: Outcome) -> str:
+    most = most_left(outcome.before, outcome.after, outcome.plan.waits_not_for)
+    return ", ".join(f"{count:.0f} {_called(what)}" for what, count in most.items())
 
 
 def _called(what: str) -> str:

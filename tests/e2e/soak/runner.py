@@ -10,17 +10,17 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from e2e.soak import comers, page, troubles
-from e2e.soak.crowd import busy_percent, crowd
+from e2e.soak.crowd import Crowd, busy_percent, crowd
 from e2e.soak.encoders import Film
 from e2e.soak.run import Films, Pace, Part, Run, going_on
-from e2e.soak.samples import Sampler, counter
-from e2e.soak.verdict import Grown, Rest, grown, left_over, not_zero, unjudged
+from e2e.soak.samples import Sampler, sums
+from e2e.soak.verdict import AFTER_SECONDS, AT_REST, Grown, Rest, grown, left_over, not_zero, unjudged, untold
 from e2e.soak.world import World
 
 from bench import _load
@@ -62,6 +62,7 @@ class Plan:
     waits_not_for: tuple[str, ...] = ()  #: counts and types that are what they have to be only after the rest
     remembered: tuple[str, ...] = ()  #: counts that the rest after warming up does not wait for either
     has_no_slope: tuple[str, ...] = ()  #: values that are what chance has them be in so short a time
+    at_rest: Mapping[str, float] = field(default_factory=lambda: AT_REST)  #: what there may be more of than before
 
 
 SHORT = Plan(
@@ -75,6 +76,7 @@ SHORT = Plan(
     waits_not_for=("etcd_keys", "redis_keys", "lalmesh.media.TrackSet"),  # events of a shard begin with its first
     remembered=("etcd_hls",),
     has_no_slope=("connections",),  # of players, who stay for up to 20 s of the 30 s; at rest there may be none
+    at_rest=AFTER_SECONDS,
     pace=Pace(
         rename_s=0.8, change_s=5.0, program_s=12.0, programs=1, visit_s=1.5, stay_s=20.0, slow_s=5.0, wrong_s=0.7, kick_s=6.0,
         block_s=8.0, relay_s=6.0, record_s=10.0, parts_s=9.0, kill_encoder_s=8.0, kill_origin_s=12.0, compact_s=10.0,
@@ -129,8 +131,7 @@ async def _soak(run: Run, plan: Plan, sampler: Sampler) -> Outcome:
     begun_s, done_before = time.monotonic(), run.done.copy()
     async with crowd(run, plan.main_s + 2 * plan.rest_s + 3600) as players, going_on(run, list(PARTS)), sampling(sampler, plan):
         if plan.load_percent:
-            await players.grow(plan.load_percent)
-            _say(f"{players.players} players that only take make the machine {players.busy_percent:.0f}% busy")
+            await _fill(players, plan)
         middle_s = begun_s + plan.main_s / 2
         await _go_on(run, middle_s - time.monotonic(), then_s=plan.main_s / 2)
         busy = asyncio.create_task(busy_percent(plan.main_s / 2))  # of the half that is judged
@@ -142,8 +143,9 @@ async def _soak(run: Run, plan: Plan, sampler: Sampler) -> Outcome:
     outcome.after = after = await _rest(run, plan, sampler, before)
     for fault in (
         *_unseen(sampler),
+        *untold(after.values),
         *not_zero(after.values, plan.waits_not_for),
-        *left_over(before, after, plan.waits_not_for),
+        *left_over(before, after, plan.waits_not_for, plan.at_rest),
         *await _lost(run),
     ):
         run.fault(f"at rest: {fault}")
@@ -161,6 +163,13 @@ async def _soak(run: Run, plan: Plan, sampler: Sampler) -> Outcome:
     outcome.done, outcome.units, outcome.longest_still_s = run.done, run.units, run.longest_still_s
     outcome.faults, outcome.fault_count = run.faults, run.fault_count
     return outcome
+
+
+async def _fill(players: Crowd, plan: Plan) -> None:
+    """Have the crowd come once visitors leave as fast as they come: before that the machine is less busy than it will be."""
+    await asyncio.sleep(min(plan.pace.stay_s, plan.main_s / 4))  # in a short run, so that the crowd is there before the middle
+    await players.grow(plan.load_percent)
+    _say(f"{players.players} players that only take make the machine {players.busy_percent:.0f}% busy")
 
 
 async def _go_on(run: Run, seconds: float, *, then_s: float = 0.0) -> None:
@@ -204,7 +213,7 @@ async def _rest(run: Run, plan: Plan, sampler: Sampler, before: Rest | None = No
         if is_late or not (sampler.unseen or not_zero(sampler.newest, not_for)):
             await sampler.look(deep=True)
             rest = Rest.of(sampler, {node.name: node.pid for node in run.world.nodes})
-            if is_late or before is None or not left_over(before, rest, plan.waits_not_for):
+            if is_late or before is None or not left_over(before, rest, plan.waits_not_for, plan.at_rest):
                 return rest
         await asyncio.sleep(LOOK_AGAIN_S)
 
@@ -215,10 +224,9 @@ def _unseen(sampler: Sampler) -> list[str]:
 
 async def _lost(run: Run) -> list[str]:
     """Counters that should have stayed at 0."""
-    found = list[str]()
-    for node in run.world.nodes:
-        text = await asyncio.to_thread(node.metrics)
-        found += [f"{node.name}: {name} is {value:g}" for name in NEVER if (value := counter(text, name))]
+    told = {node.name: sums(await asyncio.to_thread(node.metrics)) for node in run.world.nodes}
+    found = untold(told, NEVER)
+    found += [f"{name}: {what} is {value:g}" for name, seen in told.items() for what in NEVER if (value := seen.get(what))]
     return [*found, *(f"a webhook was wrong: {wrong}" for wrong in run.world.sink.wrong[:5])]
 
 

@@ -145,15 +145,19 @@ def _lines(text: str) -> Iterator[tuple[str, float]]:
             yield name, float(rest.split()[0])
 
 
-def gauges(text: str) -> Values:
-    """What a process says that there is now, each summed over its labels."""
-    sums: Values = defaultdict(float)
+def sums(text: str) -> Values:
+    """All that a process says, each summed over its labels."""
+    found: Values = defaultdict(float)
     for name, value in _VALUE.findall(text):
-        if not name.endswith(_SUMS):
-            sums[name] += float(value)
-    return dict(sums)
+        found[name] += float(value)
+    return dict(found)
+
+
+def gauges(text: str) -> Values:
+    """What of it there is now."""
+    return {name: value for name, value in sums(text).items() if not name.endswith(_SUMS)}
 
 
 def counter(text: str, name: str) -> float:
-    """A counter, summed over its labels."""
-    return sum(float(value) for found, value in _VALUE.findall(text) if found == name)
+    """A counter, summed over its labels; 0 where it is not told."""
+    return sums(text).get(name, 0.0)
