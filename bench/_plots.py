@@ -1,7 +1,7 @@
 """Plots of what benchmarks have found: drawn from their JSON, as PNG files beside `docs/performance.md`.
 
 A benchmark keeps its plots with its samples (`_report.keep`), so that they can be drawn again without measuring again:
-``python -m bench._plots .tools/bench/*.json``. matplotlib is of the group `bench` of pyproject.toml, and imported to draw only.
+``python -m bench._plots docs/performance/*.json``. matplotlib is of the group `bench` of pyproject.toml, and imported to draw only.
 """
 
 from __future__ import annotations

@@ -21,6 +21,7 @@ from bench._plots import Plot
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "performance.md"
+FIGURES = _plots.FOLDER  #: what its sections are of, a JSON file a benchmark, beside their plots
 TITLE = "# Performance\n\nEvery figure here was printed by the command that stands above it.\n"
 #: by benchmarks themselves, while others of one run are still to come, and by the endurance run, whose plots are there first
 WRITTEN = ("docs/performance.md", "docs/performance", "docs/soak.md", "docs/soak")

@@ -252,7 +252,8 @@ def conclude(
     print(f"\n{title}\n\n{text}\n")
     drawn = [replace(plot, curves=[curve for curve in plot.curves if curve.points]) for plot in plots]
     shape = {key: value for key, value in vars(plan).items() if isinstance(value, int | float | str | tuple | list)}
-    _report.keep(plan.json, about, shape, _plain(found), text="\n\n".join(paragraphs), judged=judged, plots=drawn)
+    for path in (plan.json, *([_report.FIGURES / f"{name}.json"] if plan.report else ())):
+        _report.keep(path, about, shape, _plain(found), text="\n\n".join(paragraphs), judged=judged, plots=drawn)
     if plan.report:
         _report.publish(name, title, text, drawn)
     return _report.end(found.problems, judged if plan.verdict else ())

@@ -1,10 +1,10 @@
 """All benchmarks, one after the other, and at last what every bar says: ``make bench``.
 
 Each is a process of its own, gets the arguments that the suite does not know, and keeps what it finds in `.tools/bench/NAME.json`.
-The suite gathers that in `.tools/bench/suite.json`; with ``--report`` also in `docs/performance/figures.json`, and writes the table
-of bars at the head of `docs/performance.md`, where each benchmark has written its own section, with what each was measured by and
-when. What could not be measured is a failure like what was missed: a bar without a figure, and whatever was left out, unless
-``--only`` asked for a part.
+The suite gathers that in `.tools/bench/suite.json`. With ``--report`` each benchmark writes its section of `docs/performance.md`
+and, as `docs/performance/NAME.json`, what it found; from these files, of whatever date, the suite writes the table of bars at the
+head of the page, with what each was measured by and when, so that the table is always that of the sections. What could not be
+measured is a failure like what was missed: a bar without a figure, and whatever was left out, unless ``--only`` asked for a part.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from bench import _load, _plots, _report
+from bench import _load, _report
 from bench._report import Judged
 
 BENCHES = (
@@ -28,7 +28,6 @@ BENCHES = (
     *("rtsp", "hls", "hls_load", "link", "cluster", "routing", "client", "sessions", "telemetry", "profile"),
 )
 RESULTS = _load.BUILT / "suite.json"
-FIGURES = _plots.FOLDER / "figures.json"
 TITLE = "What has to be kept, and what was found"
 VERDICTS = ("met", "missed", "not measured")  #: of bars
 STATES = ("well", "in part", "failed", "not measured", "not asked for")  #: of benchmarks
@@ -102,22 +101,17 @@ def run(name: str, arguments: Sequence[str]) -> Ran:
     print(f"\n=== {name}", flush=True)
     begun, clock = time.monotonic(), time.time()
     status = subprocess.run([sys.executable, "-m", f"bench.{name}", *arguments], stdin=subprocess.DEVNULL, check=False).returncode
-    file = kept_in(name)
+    file = _load.BUILT / f"{name}.json"
     fresh = file.exists() and file.stat().st_mtime >= int(clock)
     seconds = time.monotonic() - begun
     print(f"=== {name}: done in {seconds:.0f} s, exit status {status}", flush=True)
     return Ran(name, status, seconds, json.loads(file.read_text(encoding="utf-8")) if fresh else {})
 
 
-def kept(name: str) -> Ran:
-    """What the last run has kept."""
-    file = kept_in(name)
+def kept(name: str, folder: Path) -> Ran:
+    """What the last run has kept in the folder: `_load.BUILT`, or `_report.FIGURES`, of which the page is."""
+    file = folder / f"{name}.json"
     return Ran(name, None, 0.0, json.loads(file.read_text(encoding="utf-8")) if file.exists() else {})
-
-
-def kept_in(name: str) -> Path:
-    """Where a benchmark keeps what it finds."""
-    return _load.BUILT / f"{name}.json"
 
 
 def rows(ran: Sequence[Ran]) -> list[list[str]]:
@@ -157,28 +151,27 @@ def told(ran: Sequence[Ran]) -> str:
     return "\n\n".join((counted(ran), _report.table(HEAD, rows(ran)), "\n".join(f"- {one.told}" for one in ran)))
 
 
-def report(ran: Sequence[Ran]) -> None:
-    """Write the table at the head of the page, and all that was found beside it."""
-    _report.publish("suite", TITLE, told(ran), first=True)
-    keep(FIGURES, ran)
+def report() -> None:
+    """Write the table at the head of the page."""
+    _report.publish("suite", TITLE, told([kept(name, _report.FIGURES) for name in BENCHES]), first=True)
 
 
-def keep(path: Path, ran: Sequence[Ran]) -> None:
+def keep(ran: Sequence[Ran]) -> None:
     """Write everything as JSON."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    RESULTS.parent.mkdir(parents=True, exist_ok=True)
     benches = {one.name: {"status": one.status, "seconds": round(one.seconds), **one.found} for one in ran}
-    path.write_text(json.dumps({"about": _report.context(), "benches": benches}, indent=1) + "\n", encoding="utf-8")
+    RESULTS.write_text(json.dumps({"about": _report.context(), "benches": benches}, indent=1) + "\n", encoding="utf-8")
 
 
 def main() -> None:
     """Run, tell, keep; exit with 1 if a benchmark failed, or a bar is missed or could not be measured."""
     names, plan, others = arguments(sys.argv[1:])
-    ran = [kept(name) if plan.kept else run(name, others) for name in names or BENCHES]
+    folder = _report.FIGURES if plan.report else _load.BUILT
+    ran = [kept(name, folder) if plan.kept else run(name, others) for name in names or BENCHES]
     print(f"\n{TITLE}\n\n{told(ran)}\n")
-    keep(RESULTS, ran)
-    if plan.report:  # of those that were left out the page says what it did
-        left_out = [kept(name) for name in BENCHES if name not in {one.name for one in ran}]
-        report(sorted((*ran, *left_out), key=lambda one: BENCHES.index(one.name) if one.name in BENCHES else len(BENCHES)))
+    keep(ran)
+    if plan.report:
+        report()
     failures = [f"{one.name}: {one.failure}" for one in ran if one.failure]
     for failure in failures:
         print(failure, file=sys.stderr)

@@ -86,6 +86,14 @@ def test_tables_are_kept_and_how_often_was_measured_again(tmp_path: Path, monkey
     assert kept["about"]["host"] == host.told
 
 
+def test_what_the_page_says_is_kept_beside_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_report, "PAGE", tmp_path / "performance.md")
+    monkeypatch.setattr(_report, "FIGURES", tmp_path / "performance")
+    kept = concluded(Found({"a": [Sample(1)]}), tmp_path, report=True)
+    assert json.loads((tmp_path / "performance" / "name.json").read_text()) == kept
+    assert "Words." in (tmp_path / "performance.md").read_text()
+
+
 def test_a_ratio_is_the_median_of_those_within_a_round() -> None:
     found: Found[Sample] = Found(
         {"a": [Sample(10), Sample(30), None, Sample(4)], "b": [Sample(5), Sample(10), Sample(1), Sample(4)]}
@@ -139,11 +147,17 @@ def test_each_bar_says_on_which_side_of_it_is_well(tmp_path: Path, capsys: pytes
 
 
 def concluded(
-    found: Found[Sample], folder: Path, judged: Sequence[Judged] = (), *, status: int = 0, paragraphs: Sequence[str] = ("Words.",)
+    found: Found[Sample],
+    folder: Path,
+    judged: Sequence[Judged] = (),
+    *,
+    status: int = 0,
+    paragraphs: Sequence[str] = ("Words.",),
+    report: bool = False,
 ) -> dict[str, Any]:
     """What is kept of it."""
-    plan = Namespace(json=folder / "found.json", report=False, verdict=True, only="", rounds=4, players=(500, 1000))
+    plan = Namespace(json=folder / "found.json", report=report, verdict=True, only="", rounds=4, players=(500, 1000))
     assert conclude("name", "Title", paragraphs, plan, found, judged=judged) == status
     kept: dict[str, Any] = json.loads(plan.json.read_text())
-    assert kept["plan"] == {"report": False, "verdict": True, "only": "", "rounds": 4, "players": [500, 1000]}
+    assert kept["plan"] == {"report": report, "verdict": True, "only": "", "rounds": 4, "players": [500, 1000]}
     return kept

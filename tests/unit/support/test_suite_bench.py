@@ -68,19 +68,22 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The suite with nothing kept, and a page that is not there yet."""
     monkeypatch.setattr(_load, "BUILT", tmp_path)
     monkeypatch.setattr(suite, "RESULTS", tmp_path / "suite.json")
-    monkeypatch.setattr(suite, "FIGURES", tmp_path / "figures.json")
+    monkeypatch.setattr(_report, "FIGURES", tmp_path / "docs" / "performance")
     monkeypatch.setattr(suite, "BENCHES", ("fanout", "publish", "memory"))
     monkeypatch.setattr(_report, "PAGE", tmp_path / "docs" / "performance.md")
     return tmp_path
 
 
-def test_what_was_kept_is_told_with_its_own_command_and_date_and_files_of_older_date_are_read(
+def test_the_table_is_of_what_the_sections_are_of_with_command_and_date_of_each_and_files_of_older_date_are_read(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    shown = folder / "docs" / "performance"
+    shown.mkdir(parents=True)
+    (folder / "publish.json").write_text(json.dumps({"about": ABOUT, "bars": [asdict(MISSED)]}))  # no section tells of it
     old: dict[str, Any] = {"about": ABOUT, "bars": [asdict(KEPT)], "samples": {"us": [{}, None]}, "problems": {"us": "it was late"}}
-    (folder / "fanout.json").write_text(json.dumps({**old, "plan": {"only": ""}, "left_out": {}}))
+    (shown / "fanout.json").write_text(json.dumps({**old, "plan": {"only": ""}, "left_out": {}}))
     new = {"about": ABOUT | {"commit": "def"}, "bars": [{**asdict(KEPT), "met": True}], "tables": [{"head": ["a"], "rows": []}]}
-    (folder / "memory.json").write_text(json.dumps({**new, "problems": {"us": ["it was late", "it fell"]}, "measured_again": 2}))
+    (shown / "memory.json").write_text(json.dumps({**new, "problems": {"us": ["it was late", "it fell"]}, "measured_again": 2}))
     monkeypatch.setattr("sys.argv", ["suite", "--kept", "--report"])
     with pytest.raises(SystemExit) as ended:
         suite.main()
@@ -93,7 +96,7 @@ def test_what_was_kept_is_told_with_its_own_command_and_date_and_files_of_older_
         "- memory: 2026-11-26 03:14 UTC, commit def, `make bench-fanout ARGS='--rounds 1'`; worthless: us: it was late; "
         "worthless: us: it fell",
     ]
-    assert json.loads((folder / "figures.json").read_text())["benches"]["memory"]["tables"] == new["tables"]
+    assert json.loads((folder / "suite.json").read_text())["benches"]["memory"]["tables"] == new["tables"]
 
 
 @pytest.mark.parametrize(
