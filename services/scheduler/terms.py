@@ -181,6 +181,8 @@ class Terms:
         entry = now.found.get(TERM_KEY)
         record = parse_term(entry) if entry is not None else None
         self._learn(entry)
+        if record is not None and ((known := self._directory.term) is None or known.mod_revision < record.mod_revision):
+            self._start_over()  # the view is past that write and does not have it: what it followed is another past
         self.told(now.revision, since=since)
         if record is None or record.term < self.term or self._shown > Epoch(record.term, now.revision):
             await self._raise(record)

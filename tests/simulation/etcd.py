@@ -2,7 +2,8 @@
 
 The rules of transactions and leases are those of `MemoryRegistry`. What comes on top: watches that resume from a revision, as
 long as that is not compacted; a leader that is lost, so that nothing is answered, and whose successor lets every lease live its
-whole time again; data that is wiped, or restored from a snapshot, under another cluster id.
+whole time again; data that is wiped, or restored from a snapshot: with the members that it had it is under the same cluster id, as
+etcd's own is, so a scheduler that was away meanwhile sees no more than revisions.
 """
 
 from __future__ import annotations
@@ -104,7 +105,6 @@ class Etcd:
         self._process = Process(network.world, NAME)
         self.store = _Store(self._process.time, self._tell)
         self.store.pass_over(WRITES)
-        self.cluster_id = 1
         self.has_leader = True
         self._watches: dict[End, str] = {}  # who watches
         self._stuck: dict[str, list[tuple[End, News]]] = {}  # what waits for those whose watches are stuck
@@ -130,7 +130,6 @@ class Etcd:
 
     def become(self, snapshot: Snapshot) -> None:
         """Wiped, or restored."""
-        self.cluster_id += 1
         self.store.become(snapshot)
         self._break_watches()
 
@@ -170,14 +169,15 @@ class Etcd:
             result = _at_once(getattr(self.store, method)(*args))
         except Exception as error:
             result = error
-        reply((result, self.cluster_id))
+        reply(result)
 
     def _watch(self, _process: Process, end: End, source: str) -> None:
-        def opened(revision: int, cluster_id: int) -> None:
-            if cluster_id != self.cluster_id or revision < self.store.compacted or revision > self.store.revision:
+        def opened(revision: int) -> None:
+            """It is told what happened at `revision` once more, as far as the history goes."""
+            if revision < self.store.compacted or revision > self.store.revision:
                 end.send(None)  # list again
                 return
-            missed = [event for at, event in self.store.history if at > revision]
+            missed = [event for at, event in self.store.history if at >= revision]
             self._watches[end] = source
             self._send(end, source, missed)
 
@@ -201,6 +201,11 @@ class Etcd:
         watches, self._watches = self._watches, {}
         for end in watches:
             end.close("reset")
+
+
+def key_of(event: Changed | Removed) -> str:
+    """Of what was written or removed."""
+    return event.entry.key if isinstance(event, Changed) else event.key
 
 
 def _at_once(work: Coroutine[Any, Any, _T]) -> _T:

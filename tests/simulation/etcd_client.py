@@ -10,7 +10,6 @@ from functools import partial
 from typing import Any
 
 from lalmesh.runtime.registry import (
-    Changed,
     Compare,
     FollowEvent,
     KeyValue,
@@ -19,7 +18,8 @@ from lalmesh.runtime.registry import (
     RegistryUnavailable,
     TransactionResult,
 )
-from simulation.etcd import NAME, News
+from services.scheduler.registry._watch import StartOver, Told
+from simulation.etcd import NAME, News, key_of
 from simulation.inbox import Inbox, settle
 from simulation.network import Network
 from simulation.world import Process
@@ -38,23 +38,23 @@ class EtcdClient:
         self._process = process
 
     async def get(self, key: str) -> tuple[KeyValue | None, int]:
-        result: tuple[KeyValue | None, int] = (await self._ask("get", key))[0]
+        result: tuple[KeyValue | None, int] = await self._ask("get", key)
         return result
 
     async def list(self, prefix: str) -> Listing:
-        listing: Listing = (await self._ask("list", prefix))[0]
+        listing: Listing = await self._ask("list", prefix)
         return listing
 
     async def transact(self, compares: Sequence[Compare], operations: Sequence[Operation]) -> TransactionResult:
-        result: TransactionResult = (await self._ask("transact", compares, operations))[0]
+        result: TransactionResult = await self._ask("transact", compares, operations)
         return result
 
     async def grant_lease(self, ttl_s: int) -> int:
-        lease_id: int = (await self._ask("grant_lease", ttl_s))[0]
+        lease_id: int = await self._ask("grant_lease", ttl_s)
         return lease_id
 
     async def renew_lease(self, lease_id: int) -> bool:
-        renewed: bool = (await self._ask("renew_lease", lease_id))[0]
+        renewed: bool = await self._ask("renew_lease", lease_id)
         return renewed
 
     async def revoke_lease(self, lease_id: int) -> None:
@@ -63,8 +63,7 @@ class EtcdClient:
     async def close(self) -> None:
         """Nothing to give back."""
 
-    async def _ask(self, method: str, *args: Any) -> tuple[Any, int]:
-        """The answer, and the id of the cluster that gave it."""
+    async def _ask(self, method: str, *args: Any) -> Any:
         answered: asyncio.Future[Any] = self._process.create_future()
         self._network.call(self._process, NAME, NAME, partial(settle, answered), method, *args)
         try:
@@ -74,45 +73,39 @@ class EtcdClient:
             raise RegistryUnavailable(f"etcd: no answer in {TIMEOUT_S:g} s", retry_after_s=1.0) from error
         if isinstance(result, ConnectionRefusedError):
             raise RegistryUnavailable("etcd: refused", retry_after_s=1.0)
-        if isinstance(result[0], Exception):
-            raise result[0]
-        return result[0], result[1]
+        if isinstance(result, Exception):
+            raise result
+        return result
 
     async def follow(self, prefix: str) -> AsyncIterator[FollowEvent]:
         """As `EtcdRegistry.follow`."""
-        position: tuple[int, int] | None = None  # revision, cluster id
+        told: Told | None = None
         pause_s = FIRST_PAUSE_S
         while True:
             try:
-                if position is None:
-                    listing, cluster_id = await self._ask("list", prefix)
-                    position = (listing.revision, cluster_id)
+                if told is None:
+                    listing = await self.list(prefix)
+                    told = Told(listing)
                     yield listing
-                async for news in self._watched(position):
+                async for news in self._watched(prefix, told.revision):
                     pause_s = FIRST_PAUSE_S
-                    for event in news:
-                        position = (event.entry.mod_revision if isinstance(event, Changed) else event.revision, position[1])
-                        if (event.entry.key if isinstance(event, Changed) else event.key).startswith(prefix):
-                            yield event
-            except _StartOver:
-                position = None
+                    for event in told.new(news):
+                        yield event
+            except StartOver:
+                told = None
             except RegistryUnavailable as error:
                 log.info("following is interrupted: %s", error)
             await asyncio.sleep(pause_s * random.uniform(0.5, 1.0))
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
 
-    async def _watched(self, position: tuple[int, int]) -> AsyncIterator[News]:
+    async def _watched(self, prefix: str, revision: int) -> AsyncIterator[News]:
         end = self._network.connect(self._process, NAME, "watch", dead_s=2 * TIMEOUT_S)
         inbox = Inbox(self._process, end)
-        end.send(*position)
+        end.send(revision)
         try:
             async for (news,) in inbox:
                 if news is None:
-                    raise _StartOver
-                yield news
+                    raise StartOver
+                yield [event for event in news if key_of(event).startswith(prefix)]
         finally:
             end.close()
-
-
-class _StartOver(Exception):
-    """Changes may have been missed."""

@@ -118,8 +118,9 @@ class EtcdRegistry:
     async def follow(self, prefix: str) -> AsyncIterator[FollowEvent]:
         """A `Listing` of `prefix`, then every change; a `Listing` again where changes may have been missed. Ends with `close`.
 
-        A store that was wiped and has within the same interruption grown past the revision last seen, under the same cluster
-        id and raft term, looks like the old one: epochs guard against what is then missed, not this.
+        A store that was wiped or restored and has within the same interruption grown past the revision last seen is known by what
+        it has at that revision. Where what was written there is none of this prefix, before as well as now, it looks like the old
+        one: epochs guard against what is then missed, not this.
         """
         position: Position | None = None
         pauses = Pauses()
@@ -128,13 +129,13 @@ class EtcdRegistry:
                 if position is None:
                     listing, position = await self._list(prefix)
                     yield listing
-                async with self._watching(prefix, position.revision + 1) as watch:
+                async with self._watching(prefix, position.told.revision) as watch:
                     while True:
                         response = await self._next(watch, position)
+                        news = position.told.new([self._wire.event(event) for event in response.events])
                         pauses.reset()
-                        for event in response.events:
-                            position.revision = event.kv.mod_revision
-                            yield self._wire.event(event)
+                        for event in news:
+                            yield event
             except StartOver as exc:
                 log.warning("listing %r again: %s", prefix, exc)
                 position = None
@@ -208,7 +209,8 @@ class EtcdRegistry:
             request = rpc_pb2.RangeRequest(key=key, range_end=end, limit=PAGE_KEYS, revision=header.revision)
             page = await self._unary(_RANGE, request)
             entries += [self._wire.entry(kv) for kv in page.kvs]
-        return Listing(tuple(entries), header.revision), Position.of(header)
+        listing = Listing(tuple(entries), header.revision)
+        return listing, Position.of(listing, header)
 
     async def _lost_lease(self, lease_ids: Sequence[int]) -> int:
         """Which of these leases, one of which is gone; etcd does not say."""

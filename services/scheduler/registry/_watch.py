@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
 import grpc
 
 from lalmesh.rpc.etcd import rpc_pb2
+from lalmesh.runtime.registry import Changed, Listing, Removed
 from services.scheduler.registry._auth import token_metadata
 from services.scheduler.registry._channel import Endpoints, Method
 from services.scheduler.registry._errors import Refused, unavailable
@@ -29,31 +30,78 @@ class StartOver(Exception):
     """Changes may have been missed: list again."""
 
 
+class Told:
+    """What a follower was told last: where it goes on it is told that again, and sees whether this is still the store's past.
+
+    A store that was restored has the id and may have the terms that it had, and may have grown past this revision by then. But what
+    is at this revision now was written since, and so is something else.
+    """
+
+    def __init__(self, listing: Listing) -> None:
+        """Begin with a listing: what was removed at its revision it does not tell."""
+        self.revision = listing.revision
+        self._changed = {entry.key: entry for entry in listing.entries if entry.mod_revision == listing.revision}
+        self._removed: set[str] = set()
+        self._knows_removed = False
+
+    def new(self, events: Sequence[Changed | Removed]) -> list[Changed | Removed]:
+        """Those of a store's events, told from this revision on, that the follower was not told yet; they count as told now.
+
+        Raises:
+            StartOver: at this revision the store has something else.
+        """
+        again = [event for event in events if revision_of(event) <= self.revision]
+        if again and not self._are_told(again):
+            raise StartOver(f"revision {self.revision} is not what it was")
+        news = list(events[len(again) :])
+        for event in news:
+            self._take(event)
+        return news
+
+    def _are_told(self, events: Sequence[Changed | Removed]) -> bool:
+        changed = {event.entry.key: event.entry for event in events if isinstance(event, Changed)}
+        removed = {event.key for event in events if isinstance(event, Removed)}
+        return changed == self._changed and (removed == self._removed or not self._knows_removed)
+
+    def _take(self, event: Changed | Removed) -> None:
+        if revision_of(event) > self.revision:
+            self.revision, self._changed, self._removed, self._knows_removed = revision_of(event), {}, set(), True
+        if isinstance(event, Changed):
+            self._changed[event.entry.key] = event.entry
+        else:
+            self._removed.add(event.key)
+
+
+def revision_of(event: Changed | Removed) -> int:
+    """At which it happened."""
+    return event.entry.mod_revision if isinstance(event, Changed) else event.revision
+
+
 @dataclass(slots=True)
 class Position:
     """How far a follower has come, and in which store."""
 
-    revision: int  #: of the last thing it was told
+    told: Told
     raft_term: int
     cluster_id: int
 
     @classmethod
-    def of(cls, header: rpc_pb2.ResponseHeader) -> Position:
-        """The position of who was told everything up to `header`."""
-        return cls(header.revision, header.raft_term, header.cluster_id)
+    def of(cls, listing: Listing, header: rpc_pb2.ResponseHeader) -> Position:
+        """The position of who was told `listing`, which came under `header`."""
+        return cls(Told(listing), header.raft_term, header.cluster_id)
 
     def check(self, response: rpc_pb2.WatchResponse) -> None:
         """See that `response` continues from here.
 
         Raises:
-            StartOver: the revisions in between are compacted, or the store was wiped or restored. A member that lags behind looks
+            StartOver: the revisions from here on are compacted, or the store was wiped or restored. A member that lags behind looks
                 the same for a moment; listing again is harmless.
         """
-        header = response.header
+        header, revision = response.header, self.told.revision
         if response.compact_revision:
-            raise StartOver(f"revision {self.revision + 1} is compacted, oldest is {response.compact_revision}")
-        if header.revision < self.revision or header.raft_term < self.raft_term or header.cluster_id != self.cluster_id:
-            raise StartOver(f"store is at revision {header.revision}, was at {self.revision}")
+            raise StartOver(f"revision {revision} is compacted, oldest is {response.compact_revision}")
+        if header.revision < revision or header.raft_term < self.raft_term or header.cluster_id != self.cluster_id:
+            raise StartOver(f"store is at revision {header.revision}, was at {revision}")
         self.raft_term = header.raft_term
 
 

@@ -216,6 +216,38 @@ async def test_a_wiped_store_is_listed_again(server: EtcdServer) -> None:
         assert await take_value(events) == b"new"
 
 
+@pytest.mark.parametrize("told", [False, True])
+async def test_a_store_that_went_back_and_on_again_unseen_is_listed_again(
+    server: EtcdServer, tmp_path: Path, *, told: bool
+) -> None:
+    async with AsyncExitStack() as stack:
+        relay = Relay(server.port)
+        away = EtcdSettings(endpoints=(await relay.start(stack),), timeout_s=2.0)
+        registry = await stack.enter_async_context(connected(settings(server)))
+        follower = await stack.enter_async_context(connected(away))
+        await put(registry, "claims/a", b"kept")
+        await asyncio.to_thread(server.save, tmp_path / "snapshot")
+        if not told:  # what is lost was in the listing that following began with
+            await put(registry, "claims/b", b"lost")
+        events = await stack.enter_async_context(following(follower, "claims/"))
+        await take_listing(events)
+        if told:
+            await put(registry, "claims/b", b"lost")
+            assert await take_value(events) == b"lost"
+        waiting = asyncio.create_task(take_listing(events))
+        await asyncio.sleep(0)
+        relay.cut()
+        await asyncio.to_thread(server.kill)
+        server.wipe()
+        await asyncio.to_thread(server.restore, tmp_path / "snapshot")  # the cluster has the id that it had
+        await asyncio.to_thread(server.start)
+        await put_at_last(registry, "claims/c", b"new")  # at the revision that what is lost was at
+        relay.mend()
+        assert [entry.value for entry in (await waiting).entries] == [b"kept", b"new"]
+        await put(registry, "claims/d", b"after")
+        assert await take_value(events) == b"after"
+
+
 async def test_prefixes_keep_clusters_apart(server: EtcdServer) -> None:
     other = dataclasses.replace(settings(server), prefix="/lalmesh-2/")
     async with connected(settings(server)) as one, connected(other) as two, following(two, "") as events:

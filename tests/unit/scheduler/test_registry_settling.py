@@ -27,7 +27,7 @@ from lalmesh.runtime.scheduling import (
     Wanted,
 )
 from services.scheduler import SchedulerService
-from services.scheduler.cluster_records import SETTLING_KEY, serialize_settling
+from services.scheduler.cluster_records import SETTLING_KEY, TERM_KEY, serialize_settling, serialize_term
 from services.scheduler.records import claim_key, group_key, node_key, parse_node, serialize_node
 from services.scheduler.settlement import MAX_LEASES
 
@@ -378,6 +378,20 @@ async def test_after_a_restore_a_read_shows_it_as_well(world: World) -> None:
     refused = await claim(service, RIVAL, P2)
     assert isinstance(refused, Refused)
     assert refused.refusal is Refusal.SETTLING
+
+
+async def test_a_term_that_a_restored_registry_was_given_unheard_of_is_found_where_something_of_it_is_shown(world: World) -> None:
+    service, _, edge, _ = await world.cluster()
+    snapshot = world.registry.snapshot()
+    await granted(service)
+    world.registry.restore(snapshot)
+    await world.registry.write_unheard(Put(TERM_KEY, serialize_term(TERM + 5)))  # at the revision of the grant
+    assert service.directory.claim(CAM) is not None
+    shown = Epoch(TERM + 5, world.registry.snapshot()[0])
+    await edge.told(streams=(HeldStream(stream=CAM, epoch=shown, publication=P2, published=True),))
+    await settle()
+    assert term(service) == TERM + 5
+    assert service.directory.claim(CAM) is None  # all was listed again
 
 
 async def test_two_replicas_raise_the_term_once_or_twice_and_agree(world: World) -> None:
