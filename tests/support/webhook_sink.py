@@ -17,6 +17,7 @@ from typing import Any
 from support.http_thread import HttpThread, QuietHandler
 
 FRESH_S = 300  #: that a time stamp may be old
+REST = 4  #: times as long as a look at all that came took, before the next: the thread that takes them shares the interpreter
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,7 @@ class WebhookSink(HttpThread):
         self.wrong: list[str] = []  #: what it took exception to
         self.fails = ""  #: what begins so is answered 500: ``/`` is everything, and nothing is nothing
         self._secret = secret
+        self._first: dict[tuple[str, str], Hook] = {}  # of what has the same id
         self._came = threading.Condition()
         super().__init__(self._handler())
 
@@ -67,12 +69,14 @@ class WebhookSink(HttpThread):
 
     def taken(self, path: str = "") -> list[Hook]:
         """What came first under each id, in order; below a path."""
-        first: dict[tuple[str, str], Hook] = {}
         with self._came:
-            for hook in self.hooks:
-                if hook.path.startswith(path):
-                    first.setdefault((hook.path, hook.id), hook)
-        return list(first.values())
+            return [hook for hook in self._first.values() if hook.path.startswith(path)]
+
+    def forget(self) -> None:
+        """What was taken so far."""
+        with self._came:
+            self.hooks.clear()
+            self._first.clear()
 
     def until(self, holds: Callable[[list[Hook]], bool], limit_s: float, path: str = "") -> list[Hook]:
         """What it took, once that is enough.
@@ -82,9 +86,10 @@ class WebhookSink(HttpThread):
         """
         end = time.monotonic() + limit_s
         while True:
-            count = len(self.hooks)
+            count, began = len(self.hooks), time.monotonic()
             if holds(taken := self.taken(path)):
                 return taken
+            time.sleep(REST * (time.monotonic() - began))
             with self._came:
                 self._came.wait_for(partial(self._has_more, count), end - time.monotonic())
             assert time.monotonic() < end, f"after {limit_s} s: {[(hook.event_name, hook.body) for hook in taken][-20:]}"
@@ -112,6 +117,7 @@ class WebhookSink(HttpThread):
                 self.wrong.append(reason)
             told = Hook(time.monotonic(), path, headers.get("webhook-id", ""), json.loads(body), headers.get("traceparent", ""))
             self.hooks.append(told)
+            self._first.setdefault((told.path, told.id), told)
             self._came.notify_all()
             return 200
 

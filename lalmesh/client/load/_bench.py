@@ -55,9 +55,10 @@ class Bench:
         try:
             with suppress(asyncio.CancelledError):
                 is_whole = await self._come_and_stay()
-            window = self._measured or _Window(self)
+            window = self._measured or _Window(self)  # of no length where nothing was measured
             self.since_s, self.until_s = window.began_s, time.monotonic()
-            window.end()
+            if self._measured is not None:
+                window.end()
             try:
                 await self._leave()
             except asyncio.CancelledError:  # told so while they say goodbye, which ends that: all was measured
@@ -86,9 +87,12 @@ class Bench:
             count = plan.streams * plan.players * len(plan.play_urls)
             self._say(f"{counted(count, 'player')} within {plan.play_within_s:g} s")
             await self._play()
+        if not self._running():
+            return False  # nobody came, or nobody is left
         self._say(f"measuring for {plan.duration_s:g} s")
         self._measured = _Window(self)
-        return await self._until_over(plan.duration_s)
+        _, left = await asyncio.wait(self._running(), timeout=plan.duration_s, return_when=asyncio.ALL_COMPLETED)
+        return bool(left)
 
     async def _publish(self) -> None:
         plan = self._plan
@@ -119,13 +123,9 @@ class Bench:
         for player in self.players:
             await player.settled.wait()
 
-    async def _until_over(self, limit_s: float) -> bool:
-        """For `limit_s`, less where nobody is left; whether somebody is."""
-        running = [task for task in (*self._tasks, *self._playing) if not task.done()]
-        if not running:
-            return False
-        _, left = await asyncio.wait(running, timeout=limit_s, return_when=asyncio.ALL_COMPLETED)
-        return bool(left)
+    def _running(self) -> list[asyncio.Task[None]]:
+        """Publishers and players that are there."""
+        return [task for task in (*self._tasks, *self._playing) if not task.done()]
 
     async def _leave(self) -> None:
         """Players first: that their publishers leave is nothing that happens to them."""

@@ -410,7 +410,7 @@ async def failing_hooks(run: Run) -> None:
             sink.fails = ""
             run.done[FAILED] += 1
             run.done["webhooks"] += len(sink.hooks)
-            sink.hooks.clear()
+            sink.forget()
     finally:
         sink.fails = ""
 
