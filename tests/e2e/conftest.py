@@ -11,6 +11,7 @@ from support import browser as players
 from support.cluster import Cluster, Node, Settings, Standalone
 from support.console import BUILT, browsing
 from support.forks import forking
+from support.media import RECIPES
 from support.media import media as make_media
 from xdist.scheduler import LoadFileScheduling  # type: ignore[import-untyped]
 
@@ -52,6 +53,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the files into `ORDER`; those that it does not name come last."""
     place = {name: number for number, name in enumerate(ORDER)}
     items.sort(key=lambda item: place.get(item.path.stem, len(ORDER)))
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Make all media before the first worker begins: a machine that encodes does not keep up with what tests push meanwhile."""
+    if not hasattr(session.config, "workerinput"):
+        for name in RECIPES:
+            make_media(name)
 
 
 @pytest.fixture(scope="session", autouse=True)
