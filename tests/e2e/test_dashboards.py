@@ -43,9 +43,7 @@ STREAM, BY_RTSP, AV1 = "live/first", "live/second", "live/third"
 GUARDED = "guarded/camera"
 FULL_NAME = f"{RELEASE}-lalmesh"  #: of the chart's objects: rules are about series of that release
 LIMIT_S = 60.0
-SCRAPE_S = (
-    2.0  #: longer than an edge may take to answer on a machine that does much else: a scrape in vain leaves a gap in each gauge
-)
+SCRAPE_S = 2.0  #: an edge may take over a second to answer on a busy machine: a scrape in vain is a gap in each gauge
 PUBLISHED_S = 240.0  #: longer than what is observed
 BARE = "an-edge"  #: one that is scraped outside of Kubernetes, too
 SLOW = "1ms"  #: what traces count as slow here
