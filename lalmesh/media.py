@@ -201,6 +201,11 @@ def ticks_to_ms(ticks: int) -> int:
     return ticks // TICKS_PER_MS
 
 
+def us_to_ticks(us: int) -> int:
+    """A time in µs as ticks, rounded down."""
+    return us * TICKS_PER_MS // 1000
+
+
 def rescale(value: int, from_hz: int, to_hz: int = TICKS_PER_SECOND) -> int:
     """A time at `from_hz` as the nearest time at `to_hz`."""
     return (value * to_hz * 2 + from_hz) // (from_hz * 2)

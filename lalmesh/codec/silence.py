@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from lalmesh.media import TICKS_PER_SECOND
+from lalmesh.media import TICKS_PER_SECOND, us_to_ticks
 
 #: made at once: the longest hole that is filled, 10 s, and 1 s by which units may come before it has passed
 MAX_SILENCE_TICKS: Final = 11 * TICKS_PER_SECOND
@@ -33,7 +33,7 @@ class SilenceCredit:
         Where that is before a time that was told earlier, what passed until then had not, and is taken back.
         """
         if self._wall_us is not None:
-            passed = (wall_us - self._wall_us) * 9 // 100
+            passed = us_to_ticks(wall_us - self._wall_us)
             self._ticks = max(-MAX_AHEAD_TICKS, min(MAX_SILENCE_TICKS, self._ticks + passed))
         self._wall_us = wall_us
         return ticks <= self._ticks

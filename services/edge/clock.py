@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lalmesh.codec import aac, ac3, mp3, opus
 from lalmesh.errors import LalmeshError
-from lalmesh.media import TICKS_PER_MS, TICKS_PER_SECOND, AccessUnit, Codec, Track
+from lalmesh.media import TICKS_PER_MS, TICKS_PER_SECOND, AccessUnit, Codec, Track, us_to_ticks
 
 SEAM_TICKS = TICKS_PER_SECOND // 25  #: what is put between two units whose clock jumped: one picture at 25 a second
 STEP_BACK_TICKS = TICKS_PER_SECOND  #: a track that falls back by more has been restarted; by less, it is only out of order
@@ -108,10 +108,10 @@ class PublisherClock:
         if not self._newest_wall_us:
             return dts
         if is_first:
-            ahead = dts - newest - _ticks(now_us - self._newest_wall_us)
+            ahead = dts - newest - us_to_ticks(now_us - self._newest_wall_us)
             jumps = dts < newest - self._apart_ticks or ahead > self._apart_ticks
         else:
-            due = state.last + _ticks(now_us - state.wall_us)
+            due = state.last + us_to_ticks(now_us - state.wall_us)
             together = stamp + self._offset
             fits_better = together >= state.last - STEP_BACK_TICKS and abs(together - due) < abs(dts - due)
             if fits_better and now_us - self._jumped_us <= TOGETHER_US:  # another track has jumped, and this one jumps with it
@@ -124,7 +124,3 @@ class PublisherClock:
             self._jumped_us = now_us
             self.jumps += 1
         return dts
-
-
-def _ticks(wall_us: int) -> int:
-    return wall_us * 9 // 100

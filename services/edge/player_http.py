@@ -15,6 +15,7 @@ from services.edge.joining import Joining
 from services.edge.outputs import OutputFormat
 from services.edge.player import EdgeContext, Playing, close_soon, playing_on
 from services.edge.session import Session
+from services.edge.window_count import WindowCount
 
 GOODBYE_S = 1.0  #: for the peer's answer to our Close frame
 MAX_CLIENT_BYTES = 64 << 10  #: what a player may send us in a while; it has nothing to say but that it is there
@@ -36,8 +37,7 @@ class HttpPlayer(asyncio.Protocol):
         self._playing: Playing | None = None
         self._session: Session | None = None
         self._closing = ""
-        self._received_bytes = 0  # in this while
-        self._received_since_s = loop.time()
+        self._received = WindowCount(CLIENT_BYTES_S, loop.time)  # bytes
 
     @property
     def client(self) -> Client:
@@ -65,11 +65,7 @@ class HttpPlayer(asyncio.Protocol):
 
     def _may_say(self, size_bytes: int) -> bool:
         """Count what the client says; gives whether that is within the bound, and closes where it is not."""
-        now_s = self._loop.time()
-        if now_s - self._received_since_s >= CLIENT_BYTES_S:
-            self._received_bytes, self._received_since_s = 0, now_s
-        self._received_bytes += size_bytes
-        if self._received_bytes <= MAX_CLIENT_BYTES:
+        if self._received.add(size_bytes) <= MAX_CLIENT_BYTES:
             return True
         self.close(f"sent over {self._bound}")
         return False

@@ -1,4 +1,4 @@
-"""How often something happens, within spans of time of one length."""
+"""How often something happens, or how much of it, within spans of time of one length."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ class WindowCount:
         self._begun_s = clock()
         self._count = 0
 
-    def add(self) -> int:
-        """One more; gives how many that makes in this window."""
+    def add(self, amount: int = 1) -> int:
+        """So many more; gives how many that makes in this window."""
         now_s = self._clock()
         if now_s - self._begun_s >= self._window_s:
             self._count, self._begun_s = 0, now_s
-        self._count += 1
+        self._count += amount
         return self._count

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from lalmesh.media import TICKS_PER_MS, TICKS_PER_SECOND, AccessUnit, rescale, wrap
+from lalmesh.media import TICKS_PER_MS, TICKS_PER_SECOND, AccessUnit, rescale, us_to_ticks, wrap
 from lalmesh.protocol.rtp._ntp import unix_us_to_ntp
 from lalmesh.protocol.rtp._packet import HEADER_BYTES, pack_header, serialize_extension
 from lalmesh.protocol.rtp._packetizer import Packetizer, Payload
@@ -36,7 +36,7 @@ class WallClock:
         """The time of the stream at a Unix time in µs; None before the first unit."""
         if self._wall_us is None:
             return None
-        return self._dts + (wall_us - self._wall_us) * TICKS_PER_MS // 1000
+        return self._dts + us_to_ticks(wall_us - self._wall_us)
 
     def _wall_us_of(self, ticks: int) -> int:
         assert self._wall_us is not None

@@ -27,7 +27,7 @@ from __future__ import annotations
 from collections.abc import Set
 from typing import Final
 
-from lalmesh.media import TICKS_PER_MS, TICKS_PER_SECOND, rescale
+from lalmesh.media import TICKS_PER_MS, TICKS_PER_SECOND, rescale, us_to_ticks
 from lalmesh.protocol.rtp._ntp import ntp_to_ticks
 from lalmesh.protocol.rtp._reports import SenderReport
 
@@ -71,7 +71,7 @@ class Timeline:
                 return ticks
         if self._start_us is None:
             self._start_us = now_us
-        return START_TICKS + _ticks(now_us - self._start_us)
+        return START_TICKS + us_to_ticks(now_us - self._start_us)
 
     def join(self, clock: TrackClock) -> None:
         """Place a track that begins beside the others, if both sides have reports."""
@@ -168,8 +168,8 @@ class TrackClock:
         if self._first is None or self._newest is None:
             return None
         if now_us - self._begun_us <= BURST_US:
-            return self._begun + _ticks(now_us - self._begun_us)
-        return self._newest + _ticks(now_us - self._last_us)
+            return self._begun + us_to_ticks(now_us - self._begun_us)
+        return self._newest + us_to_ticks(now_us - self._last_us)
 
     def ticks(self, timestamp: int, now_us: int) -> int:
         """The time of an RTP timestamp (32 bits, taken as the one nearest to the last); a first packet came at `now_us`."""
@@ -192,7 +192,7 @@ class TrackClock:
         step = rescale(self._unwrap(timestamp) - self._last, self._clock_rate_hz)
         if -JUMP_BACK_TICKS <= step <= JUMP_TICKS:
             return False
-        return step < 0 or step - _ticks(now_us - self._last_us) > JUMP_TICKS
+        return step < 0 or step - us_to_ticks(now_us - self._last_us) > JUMP_TICKS
 
     def _begin(self, timestamp: int, now_us: int) -> None:
         self._first = self._last = timestamp
@@ -244,7 +244,3 @@ class TrackClock:
     def _place(self, unwrapped: int) -> int:
         assert self._first is not None
         return rescale(unwrapped - self._first, self._clock_rate_hz) + self._offset
-
-
-def _ticks(us: int) -> int:
-    return us * TICKS_PER_MS // 1000

@@ -11,3 +11,8 @@ def test_a_count_begins_anew_with_what_comes_after_its_window() -> None:
     assert [count.add(), count.add()] == [1, 2]
     now_s = 99.0
     assert count.add() == 1
+
+
+def test_several_count_at_once() -> None:
+    count = WindowCount(10.0, lambda: 0.0)
+    assert [count.add(5), count.add(), count.add(0)] == [5, 6, 6]
