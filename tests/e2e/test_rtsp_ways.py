@@ -21,7 +21,7 @@ from support.media import media
 from support.process import wait_until
 from support.shown_times import HELD_BACK, SHOWN, check_times, source
 
-MEDIA = "h264_aac"
+MEDIA = "h264_aac_15s"
 #: What the bridge carries, by name: the listener, and how it is spoken to.
 BRIDGED = {
     "ws": ("ws_rtsp", "ws://127.0.0.1:{}/any/path"),

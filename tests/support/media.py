@@ -61,6 +61,7 @@ _NTSC = (
 #: What there is: inputs, encoders, duration.
 RECIPES: dict[str, tuple[str, ...]] = {
     "h264_aac": (*_SMALL, *_audio(), *_H264_PLAIN, *_AAC, "-ac", "2", "-t", "8"),
+    "h264_aac_15s": (*_SMALL, *_audio(), *_H264_PLAIN, *_AAC, "-ac", "2", "-t", "15"),  # many players at once are long in starting
     "h264_b3_aac": (*_SMALL, *_audio(), *_H264_B3, *_AAC, "-t", "8"),
     "h264_b3_aac_60s": (*_SMALL, *_audio(), *_H264_B3, *_AAC, "-t", "60"),  # long enough to join often, no packet twice
     "h264_large_aac": (*_video("640x360"), *_audio(48_000), *_H264_PLAIN, *_AAC, "-t", "8"),
