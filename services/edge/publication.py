@@ -22,7 +22,7 @@ AWOKEN_US = 10_000_000  #: for so long more is kept after nothing has come for l
 MORE_US = 1_000_000  #: and for so long, again and again, while what an origin lacks is not all on its way
 MOST_REPLAY_US = 60_000_000  #: but no longer than that
 NEVER_US = 1 << 62
-UNSENT_US = 500_000  #: how old a unit may be that is not on its way yet, while its edge runs
+UNSENT_US = 500_000  #: how old a unit may be that is not on its way yet, before more is kept; so often that is looked at
 BEFORE_FIRST = -1  #: the unit before the first of a publication
 MAX_UNITS = 50_000  #: bound of the replay ring; 30 s of 1,600 units a second
 
@@ -78,12 +78,14 @@ class Publication:
         self._fed_us = 0  # when something came last
         self._keeps_all_until_us = NEVER_US  # 0: what is usual is kept
         self._all_bytes = settings.replay_max_bytes
-        self._replay_until_us = 0
-        self._replay: tuple[Cursor, int] | None = None  # the newest, and the position where what it had to replay ends
+        self._cursors: list[Cursor] = []  # that origins read by
+        self._sent_us = 0  # when all that was to be on its way was that last
+        self._seen_end = 0  # of the ring, when that was looked at last
+        self._look_us = 0  # when it is next
 
     def taken(self, now_us: int) -> None:
         """An origin takes units from now on (Unix µs): what it lacks is kept until it is on its way."""
-        self._replay_until_us = now_us + MOST_REPLAY_US
+        self._sent_us, self._seen_end = now_us, self.ring.end
         self._keep_all_until(now_us + MORE_US if len(self.ring) else 0)
 
     def not_taken(self, share_bytes: int) -> None:
@@ -98,12 +100,20 @@ class Publication:
         return min(age_us, limits.max_us) if age_us > limits.keep_us else 0
 
     def _look(self, now_us: int) -> None:
-        if self._fed_us and not 0 <= now_us - self._fed_us <= self._pause_us:
+        """Whether more is to be kept than as a rule."""
+        fed_before_us = now_us - self._fed_us
+        is_steady = 0 <= fed_before_us < UNSENT_US
+        is_sent = all(cursor.position >= (self._seen_end if is_steady else self.ring.end) for cursor in self._cursors)
+        if is_sent:
+            self._sent_us = now_us
+        if self._fed_us and not 0 <= fed_before_us <= self._pause_us:
             # this edge may have stood still, with units that are on no way yet, and older now than what is kept as a rule
-            self._keep_all_until(NEVER_US if self._keeps_all_until_us == NEVER_US else now_us + AWOKEN_US)
-        elif self._keeps_all_until_us <= now_us:
-            is_on_its_way = self._replay is None or self._replay[0].position >= self._replay[1]
-            self._keep_all_until(0 if is_on_its_way or now_us >= self._replay_until_us else now_us + MORE_US)
+            self._keep_all_until(max(self._keeps_all_until_us, now_us + AWOKEN_US))
+        elif not is_sent and now_us - self._sent_us < MOST_REPLAY_US:
+            self._keep_all_until(max(self._keeps_all_until_us, now_us + MORE_US))
+        elif 0 < self._keeps_all_until_us <= now_us:
+            self._keep_all_until(0)
+        self._seen_end, self._look_us = self.ring.end, now_us + UNSENT_US
 
     def _keep_all_until(self, us: int) -> None:
         self._keeps_all_until_us = us
@@ -117,7 +127,8 @@ class Publication:
     def grant(self, epoch: Epoch) -> None:
         """Units are written under `epoch` from now on, those that may be replayed as well."""
         if epoch != self.epoch and len(self.ring):
-            kept, self.ring, self._replay = self.ring, Ring(self.ring.limits), None
+            kept, self.ring = self.ring, Ring(self.ring.limits)
+            self._cursors.clear()
             for run in kept.runs(kept.start):
                 run.epoch = epoch
                 self.ring.append(run)
@@ -130,12 +141,17 @@ class Publication:
             after = held
         position = self.ring.position_after(after)
         cursor = Cursor(self.ring, self.ring.start if position is None else position, after=after)
-        self._replay = cursor, self.ring.end
+        self._cursors.append(cursor)
         return cursor
+
+    def let_go(self, cursor: Cursor) -> None:
+        """No origin reads by it any more."""
+        if cursor in self._cursors:
+            self._cursors.remove(cursor)
 
     def feed(self, events: Iterable[MediaEvent], now_us: int) -> bool:
         """Take in what a demuxer gave, received at `now_us` (Unix µs). Tells whether units came of it."""
-        if not 0 <= now_us - self._fed_us <= self._pause_us or 0 < self._keeps_all_until_us <= now_us:
+        if not self._fed_us <= now_us < self._look_us:
             self._look(now_us)
         self._fed_us = now_us
         units: list[AccessUnit] = []

@@ -19,6 +19,7 @@ from lalmesh.runtime.fences import Fences
 from lalmesh.runtime.follower import OriginLinks
 from lalmesh.runtime.link import CloseReason, Outlet, PublicationRequest
 from lalmesh.runtime.ownership import Grant, Location, NodeAddress, Place, UnitName, new_publication
+from lalmesh.runtime.ring import Cursor
 from lalmesh.runtime.scheduling import NOT_ASKED, AskedUrl, Claim, Move, Refusal, Refused
 from lalmesh.runtime.sessions import codecs_of
 from lalmesh.runtime.telemetry import Attribute, Fact, Span, SpanName, TraceContext
@@ -83,18 +84,25 @@ class PublishingEdge(Protocol):
 class _Written:
     """One way of a publication to an origin, as its link sees it."""
 
-    __slots__ = ("_port", "_publishing", "outlet", "span")
+    __slots__ = ("_cursor", "_port", "_publishing", "outlet", "span")
 
     def __init__(self, publishing: Publishing, port: int, span: Span) -> None:
         self._publishing = publishing
         self._port = port
         self.span = span  #: until the origin has answered
         self.outlet: Outlet | None = None
+        self._cursor: Cursor | None = None  # that the origin reads by
+
+    def over(self) -> None:
+        """Nothing goes that way any more."""
+        if self._cursor is not None:
+            self._publishing.core.let_go(self._cursor)
 
     def publication_opened(self, held: UnitName | None, place: Place) -> None:
         """The origin takes units; replay what it lacks."""
         if self.outlet is not None:
-            self.outlet.send_from(self._publishing.core.cursor_after(held))
+            self._cursor = self._publishing.core.cursor_after(held)
+            self.outlet.send_from(self._cursor)
         self.span.end()
         self._publishing.handle(Opened(self._port, place))
 
@@ -187,7 +195,8 @@ class Publishing:
 
     def lost(self, port: int, reason: CloseReason, detail: str) -> None:
         """An origin takes no more."""
-        if self._written.pop(port, None) is not None:
+        if (written := self._written.pop(port, None)) is not None:
+            written.over()
             self._use_outlets()
             if not self.has_left or reason is not CloseReason.DONE:
                 with telemetry.within(self.trace):
@@ -226,6 +235,7 @@ class Publishing:
             case Close(port):
                 written = self._written.pop(port)
                 outlet = written.outlet
+                written.over()
                 written.span.end("another origin came first")
                 self._use_outlets()
                 if outlet is not None:

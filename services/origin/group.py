@@ -49,8 +49,9 @@ MAX_SUBSCRIBERS = 10_000  #: readers of one stream: nodes, not players
 #: pauses after a registry that did not answer double up to this: an outage may last, with thousands of groups in grace, and so long
 #: after it at most a stream ends whose publisher has gone
 MAX_RELEASE_PAUSE_S = 30.0
-REPLAY_S = 10.0  #: that readers have for what a publication replays of the time when no origin took it
-REPLAY_MARGIN_US = 3_000_000  #: by which that may be older when they get it
+#: that readers have for what they may lack: as a publication comes from another origin, when it replays what no origin took, and
+#: after a pause. For so long nothing is given up that was to be kept when it came here
+REPLAY_S = 10.0
 UNREAD_US = 500_000  #: how old a unit may be that readers have not got, while the nodes run
 _SHORTEST_OF_A_PAUSE = 0.8  # of it, by chance, so that those who asked together spread
 
@@ -154,8 +155,8 @@ class Group:
             self._heir = event.heir
         self.state, self.next_timer, self._elsewhere = GroupState.LIVE, None, None
         self._release_pause_s = 0.0
-        if event.replay_us:
-            self._keep_for(event.replay_us + REPLAY_MARGIN_US, now_s + REPLAY_S)
+        if event.replay_us or (_was_elsewhere(event) and self.ring.seq_after(event.publication) is None):
+            self._keep_for_readers(event.replay_us, now_s)
         commands.append(AcceptPublication(event.port, self.ring.last_name, self.place))
         return commands
 
@@ -188,7 +189,7 @@ class Group:
         newest_us = run.units[-1].wall_us
         if newest_us - self._newest_us > self._pause_us and self._newest_us:
             # this origin, or the edge, may have stood still, with units that readers have not got: they are old beside these
-            self._keep_for(newest_us - self._newest_us + REPLAY_MARGIN_US, now_s + REPLAY_S)
+            self._keep_for_readers(newest_us - self._newest_us, now_s)
         self._newest_us = newest_us
         counters.payload_bytes += ring.append(run)
         return True
@@ -232,6 +233,10 @@ class Group:
             return self._close(CloseReason.DONE, "nobody waits")
         return self._close_if_left() if self.state is GroupState.MOVED else []
 
+    def _keep_for_readers(self, age_us: int, now_s: float) -> None:
+        """They may lack what is as old as is kept as a rule, or `age_us`: it stays until they have had time for it."""
+        self._keep_for(max(age_us, self.settings.ring.keep_us) + int(REPLAY_S * 1e6), now_s + REPLAY_S)
+
     def _keep_for(self, keep_us: int, until_s: float) -> None:
         self._kept_us = max(self._kept_us, keep_us)
         self._kept_until_s = max(self._kept_until_s, until_s)
@@ -240,7 +245,7 @@ class Group:
     def _keep(self) -> None:
         """Let the ring keep what the readers want, those too that left not long ago: another may go on where one has died.
 
-        And what a publication replays of the time when no origin took it: readers get it a part at a time.
+        And what readers lack when a publication has come from another origin, or replays: they come, and get it, a part at a time.
         """
         keep_us = max(self.settings.ring.keep_us, self._kept_us, *self._keeps.values())
         if keep_us != self.ring.limits.keep_us:
@@ -321,6 +326,12 @@ class Group:
         self._subscribers.clear()
         commands.append(Forget())
         return commands
+
+
+def _was_elsewhere(event: PublicationOpened) -> bool:
+    """Whether the stream was at another origin under this claim, from which its readers come."""
+    place = event.place
+    return place.heir or (place.term, place.revision) > event.epoch
 
 
 def _refused(event: Event) -> list[Command]:

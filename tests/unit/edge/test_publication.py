@@ -143,9 +143,7 @@ def test_what_is_replayed_is_kept_until_it_is_on_its_way() -> None:
     send_pictures(core, range(500, 875), keys=25)
     assert cursor.read(1) is not None
     assert len(core.ring) == 751  # of 30 s, and of 35 in all
-    while cursor.read(1 << 20) is not None:
-        pass
-    send_pictures(core, range(875, 925), keys=25)
+    send_and_read(core, cursor, range(875, 925))
     assert len(core.ring) < 105
 
 
@@ -169,8 +167,43 @@ def test_an_origin_that_answers_late_loses_nothing_while_its_link_is_busy() -> N
     core.taken(NOW_US + 2_000_000)
     send_pictures(core, range(50, 275), keys=25)  # 9 s
     assert [unit.seq for unit in all_of(cursor)] == list(range(275))
-    send_pictures(core, range(275, 325), keys=25)
+    send_and_read(core, cursor, range(275, 325))
     assert len(core.ring) < 105
+
+
+def test_what_waits_for_a_busy_link_is_kept_also_while_the_edge_stands_still() -> None:
+    core = publication()
+    core.feed([ONE], NOW_US)
+    cursor = core.cursor_after(None)
+    core.taken(NOW_US)
+    send_and_read(core, cursor, range(100))
+    send_pictures(core, range(100, 130), keys=25)  # for 1.2 s nothing goes
+    woken_us = NOW_US + 130 * 40_000 + 2_200_000  # less than what is kept as a rule
+    core.feed([picture(number, key=number % 25 == 0) for number in range(130, 185)], woken_us)
+    assert [unit.seq for unit in all_of(cursor)] == list(range(100, 185))
+    for number in range(185, 300):
+        core.feed([picture(number, key=number % 25 == 0)], woken_us + (number - 184) * 40_000)
+        all_of(cursor)
+    assert len(core.ring) < 105
+
+
+def test_a_way_that_is_closed_keeps_nothing() -> None:
+    core = publication()
+    core.feed([ONE], NOW_US)
+    cursor = core.cursor_after(None)
+    core.taken(NOW_US)
+    send_pictures(core, range(250), keys=25)
+    assert len(core.ring) == 250
+    core.let_go(cursor)
+    send_pictures(core, range(250, 300), keys=25)
+    assert len(core.ring) < 105
+
+
+def send_and_read(core: Publication, cursor: Cursor, numbers: range) -> None:
+    """As where a link is fast enough."""
+    for number in numbers:
+        send_pictures(core, [number], keys=25)
+        all_of(cursor)
 
 
 def all_of(cursor: Cursor) -> list[AccessUnit]:

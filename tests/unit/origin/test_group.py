@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from support.edge_fakes import FIRST, ORIGINS, SECOND, STREAM, audio, epoch, gop, location, place, run_of, video
 
 from lalmesh.runtime.link import CloseReason
-from lalmesh.runtime.ownership import NO_EPOCH, NO_PLACE, UnitName
+from lalmesh.runtime.ownership import NO_EPOCH, NO_PLACE, Place, UnitName
 from lalmesh.runtime.ring import TRIM_US, Cursor, Run
 from services.origin import group as group_module
 from services.origin.events import (
@@ -479,6 +479,26 @@ def test_what_a_publication_replays_is_kept_until_readers_have_had_time_for_it()
     assert seqs(reader) == list(range(500))
     live.receive(1, run_of([video(500, key=True)]), REPLAY_S)
     assert len(live.ring) < 80  # 3 s
+
+
+@pytest.mark.parametrize("at", [place(1)._replace(heir=True), place(7)], ids=["heir", "moved"])
+def test_readers_of_a_lost_origin_have_time_to_come(at: Place) -> None:
+    taken_over = group(replace(opened(), place=at))
+    for seq in range(1000, 1225):  # 9 s: what was replayed, and what came since
+        taken_over.receive(1, run_of([video(seq, key=seq % 25 == 0)]), (seq - 1000) / 25)
+    reader = Cursor.resuming(taken_over.ring, UnitName(FIRST, 1000))
+    assert seqs(reader) == list(range(1001, 1225))
+    for seq in (1225, 1226):
+        taken_over.receive(1, run_of([video(seq, key=seq == 1225)]), REPLAY_S)
+    assert len(taken_over.ring) < 80  # 3 s
+
+
+def test_a_stream_that_begins_here_or_that_readers_have_here_is_kept_as_a_rule() -> None:
+    usual = group(opened())
+    assert usual.ring.limits.keep_us == SETTINGS.ring.keep_us
+    here = group(opened(), RunReceived(1, run_of([video(0, key=True)])), PublicationLost(1, cut_off=True))
+    here.handle(replace(opened(2), place=place(7)), 5.0)
+    assert here.ring.limits.keep_us == SETTINGS.ring.keep_us
 
 
 @dataclass
