@@ -104,11 +104,11 @@ class Publication:
         fed_before_us = now_us - self._fed_us
         is_steady = 0 <= fed_before_us < UNSENT_US
         is_sent = all(cursor.position >= (self._seen_end if is_steady else self.ring.end) for cursor in self._cursors)
-        if is_sent:
+        if is_sent or fed_before_us < 0:  # the clock was set back
             self._sent_us = now_us
         if self._fed_us and not 0 <= fed_before_us <= self._pause_us:
             # this edge may have stood still, with units that are on no way yet, and older now than what is kept as a rule
-            self._keep_all_until(max(self._keeps_all_until_us, now_us + AWOKEN_US))
+            self._keep_all_until(NEVER_US if self._keeps_all_until_us == NEVER_US else now_us + AWOKEN_US)
         elif not is_sent and now_us - self._sent_us < MOST_REPLAY_US:
             self._keep_all_until(max(self._keeps_all_until_us, now_us + MORE_US))
         elif 0 < self._keeps_all_until_us <= now_us:

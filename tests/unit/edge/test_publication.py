@@ -187,6 +187,19 @@ def test_what_waits_for_a_busy_link_is_kept_also_while_the_edge_stands_still() -
     assert len(core.ring) < 105
 
 
+def test_a_clock_that_is_set_back_while_much_is_kept_does_not_keep_it_until_that_time_comes_again() -> None:
+    core = publication()
+    core.feed([ONE], NOW_US)
+    cursor = core.cursor_after(None)
+    core.taken(NOW_US)
+    send_pictures(core, range(50), keys=25)  # nothing goes: more is kept
+    back_us = NOW_US - 3_600_000_000
+    for number in range(50, 50 + 12 * 25):
+        core.feed([picture(number, key=number % 25 == 0)], back_us + (number - 50) * 40_000)
+        all_of(cursor)
+    assert len(core.ring) < 105
+
+
 def test_a_way_that_is_closed_keeps_nothing() -> None:
     core = publication()
     core.feed([ONE], NOW_US)
