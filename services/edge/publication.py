@@ -9,7 +9,7 @@ follow. Players hear of the end when the stream is over for them: `FanOut.end`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from lalmesh.media import AccessUnit, MediaEvent, TracksChanged, TrackSet
@@ -25,6 +25,9 @@ NEVER_US = 1 << 62
 UNSENT_US = 500_000  #: how old a unit may be that is not on its way yet, before more is kept; so often that is looked at
 BEFORE_FIRST = -1  #: the unit before the first of a publication
 MAX_UNITS = 50_000  #: bound of the replay ring; 30 s of 1,600 units a second
+
+#: of all publications of an edge together, where they keep more than as a rule; each twice what it kept then, where that is more
+UNTAKEN_BYTES = 1 << 30
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
@@ -62,8 +65,13 @@ class PublicationCounters:
 class Publication:
     """Numbers, mends and keeps the units of one publisher."""
 
-    def __init__(self, publication: bytes, settings: PublicationSettings) -> None:
-        """Begin the publication of that id; units can come in once `grant` has said under which epoch."""
+    def __init__(
+        self, publication: bytes, settings: PublicationSettings, share_bytes: Callable[[], int] = lambda: UNTAKEN_BYTES
+    ) -> None:
+        """Begin the publication of that id; units can come in once `grant` has said under which epoch.
+
+        `share_bytes` tells how much of `UNTAKEN_BYTES` is its own, now: all of it where it is alone.
+        """
         self.publication = publication
         self.epoch: Epoch = NO_EPOCH
         self.tracks = TrackSet()
@@ -77,7 +85,8 @@ class Publication:
         self._pause_us = int(settings.replay_s * 1e6) - UNSENT_US
         self._fed_us = 0  # when something came last
         self._keeps_all_until_us = NEVER_US  # 0: what is usual is kept
-        self._all_bytes = settings.replay_max_bytes
+        self._share_bytes = share_bytes
+        self._as_a_rule_bytes = 0  # what was kept before more was
         self._cursors: list[Cursor] = []  # that origins read by
         self._sent_us = 0  # when all that was to be on its way was that last
         self._seen_end = 0  # of the ring, when that was looked at last
@@ -88,9 +97,8 @@ class Publication:
         self._sent_us, self._seen_end = now_us, self.ring.end
         self._keep_all_until(now_us + MORE_US if len(self.ring) else 0)
 
-    def not_taken(self, share_bytes: int) -> None:
-        """No origin takes units: all is kept that is allowed, of `share_bytes` at most, or twice of what is kept as a rule."""
-        self._all_bytes = max(share_bytes, 2 * self.ring.payload_bytes)
+    def not_taken(self) -> None:
+        """No origin takes units: all is kept that is allowed, of its share at most, or twice of what is kept as a rule."""
         self._keep_all_until(NEVER_US)
 
     def replay_us(self, now_us: int) -> int:
@@ -108,16 +116,20 @@ class Publication:
             self._sent_us = now_us
         if self._fed_us and not 0 <= fed_before_us <= self._pause_us:
             # this edge may have stood still, with units that are on no way yet, and older now than what is kept as a rule
-            self._keep_all_until(NEVER_US if self._keeps_all_until_us == NEVER_US else now_us + AWOKEN_US)
+            until_us = NEVER_US if self._keeps_all_until_us == NEVER_US else now_us + AWOKEN_US
         elif not is_sent and now_us - self._sent_us < MOST_REPLAY_US:
-            self._keep_all_until(max(self._keeps_all_until_us, now_us + MORE_US))
-        elif 0 < self._keeps_all_until_us <= now_us:
-            self._keep_all_until(0)
+            until_us = max(self._keeps_all_until_us, now_us + MORE_US)
+        else:
+            until_us = self._keeps_all_until_us if self._keeps_all_until_us > now_us else 0
+        if until_us or self._keeps_all_until_us:  # its share may be another now
+            self._keep_all_until(until_us)
         self._seen_end, self._look_us = self.ring.end, now_us + UNSENT_US
 
     def _keep_all_until(self, us: int) -> None:
+        if us and not self._keeps_all_until_us:
+            self._as_a_rule_bytes = self.ring.payload_bytes
         self._keeps_all_until_us = us
-        self.ring.limits = self._settings.ring_limits(self._all_bytes if us else 0)
+        self.ring.limits = self._settings.ring_limits(max(self._share_bytes(), 2 * self._as_a_rule_bytes) if us else 0)
 
     @property
     def clock_jumps(self) -> int:

@@ -24,7 +24,7 @@ from lalmesh.runtime.scheduling import NOT_ASKED, AskedUrl, Claim, Move, Refusal
 from lalmesh.runtime.sessions import codecs_of
 from lalmesh.runtime.telemetry import Attribute, Fact, Span, SpanName, TraceContext
 from services.edge.client import now_us
-from services.edge.publication import Publication, PublicationSettings
+from services.edge.publication import UNTAKEN_BYTES, Publication, PublicationSettings
 from services.edge.session import SessionMedia
 from services.edge.writing import Writing
 from services.edge.writing_events import (
@@ -47,9 +47,6 @@ from services.edge.writing_events import (
 )
 
 log = logging.getLogger(__name__)
-
-#: of all publications of an edge together, kept while no origin takes them; but twice what is kept as a rule, where that is more
-UNTAKEN_BYTES = 1 << 30
 
 
 class PublishingEdge(Protocol):
@@ -129,7 +126,7 @@ class Publishing:
     ) -> None:
         """Prepare the publication; `Publishers.start` claims the stream."""
         self.stream = stream
-        self.core = Publication(new_publication(), settings)
+        self.core = Publication(new_publication(), settings, lambda: UNTAKEN_BYTES // max(1, len(edge)))
         self.leaving: Callable[[], None] | None = None  #: of a publisher that takes in its last media behind its goodbye: ends that
         self._edge = edge
         self._ended = ended
@@ -187,11 +184,8 @@ class Publishing:
         self.trace, self._opened_us = trace, now_us()
         telemetry.remember_publication(self.core.publication, trace)
         self._writing = Writing(grant, self._edge.rng)
-        self._not_taken()
+        self.core.not_taken()
         self.handle(Started())
-
-    def _not_taken(self) -> None:
-        self.core.not_taken(UNTAKEN_BYTES // max(1, len(self._edge)))
 
     def lost(self, port: int, reason: CloseReason, detail: str) -> None:
         """An origin takes no more."""
@@ -223,7 +217,7 @@ class Publishing:
                 if self._is_taken:
                     self.core.taken(now_us())
                 else:
-                    self._not_taken()
+                    self.core.not_taken()
             if writing.next_timer != self._timer_at:
                 self._set_timer(writing.next_timer)
 

@@ -135,7 +135,7 @@ def test_what_an_edge_that_stood_still_had_not_sent_is_kept_until_there_was_time
 
 def test_what_is_replayed_is_kept_until_it_is_on_its_way() -> None:
     core = publication()
-    core.not_taken(1 << 20)
+    core.not_taken()
     core.feed([ONE], NOW_US)
     send_pictures(core, range(500), keys=25)  # 20 s
     cursor = core.cursor_after(None)
@@ -149,7 +149,7 @@ def test_what_is_replayed_is_kept_until_it_is_on_its_way() -> None:
 
 def test_a_replay_that_goes_nowhere_is_given_up_in_the_end() -> None:
     core = publication()
-    core.not_taken(1 << 20)
+    core.not_taken()
     core.feed([ONE], NOW_US)
     send_pictures(core, range(500), keys=25)
     core.cursor_after(None)
@@ -210,6 +210,39 @@ def test_a_way_that_is_closed_keeps_nothing() -> None:
     core.let_go(cursor)
     send_pictures(core, range(250, 300), keys=25)
     assert len(core.ring) < 105
+
+
+def test_its_share_is_the_one_of_now_and_never_less_than_twice_what_it_kept_before() -> None:
+    share = 1 << 30
+    core = Publication(FIRST, PublicationSettings(), lambda: share)
+    core.grant(epoch(1))
+    core.not_taken()
+    core.feed([ONE], NOW_US)
+    send_sized(core, range(250))
+    assert len(core.ring) == 250
+    share = 125_000  # many have come
+    send_sized(core, range(250, 275))
+    assert len(core.ring) <= 125
+    cursor = core.cursor_after(None)
+    core.taken(NOW_US + 11_000_000)
+    for number in range(275, 400):
+        send_sized(core, [number])
+        all_of(cursor)
+    as_a_rule = len(core.ring)
+    share = 1000
+    send_sized(core, range(400, 475))  # nothing goes: more is kept
+    core.not_taken()
+    send_sized(core, range(475, 775))
+    core.taken(NOW_US + 31_000_000)
+    core.not_taken()
+    send_sized(core, range(775, 1075))
+    assert as_a_rule < len(core.ring) <= 2 * as_a_rule + 25
+
+
+def send_sized(core: Publication, numbers: Iterable[int]) -> None:
+    """Of 1,000 bytes each."""
+    for number in numbers:
+        core.feed([picture(number, key=number % 25 == 0, payload=bytes(1000))], NOW_US + number * 40_000)
 
 
 def send_and_read(core: Publication, cursor: Cursor, numbers: range) -> None:
